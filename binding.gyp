@@ -1,0 +1,49 @@
+{
+  "targets": [
+    {
+      "target_name": "vexit",
+      "sources": [
+        "native/kvm_abi.c",
+        "native/guest_memory.c",
+        "native/vcpu.c",
+        "native/addon.cc",
+        "native/bind_kvm.cc",
+        "native/bind_memory.cc",
+        "native/bind_vcpu.cc",
+        "native/bind_event.cc"
+      ],
+      "dependencies": ["<!(node -p \"require('node-addon-api').targets\"):node_addon_api"],
+      "defines": [
+        "NAPI_VERSION=8",
+        "NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS",
+        "NODE_ADDON_API_DISABLE_DEPRECATED",
+        "_GNU_SOURCE",
+        "_FILE_OFFSET_BITS=64"
+      ],
+      "cflags": [
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        "-Wno-unused-parameter",
+        "-Werror=format-security",
+        "-fvisibility=hidden",
+        "-fstack-protector-strong",
+        "-fstack-clash-protection",
+        "-fcf-protection",
+        "-O2",
+        "-U_FORTIFY_SOURCE",
+        "-D_FORTIFY_SOURCE=2"
+      ],
+      "cflags_c": ["-std=gnu11"],
+      "cflags_cc!": ["-std=gnu++20"],
+      "cflags_cc": ["-std=gnu++17", "-fvisibility-inlines-hidden"],
+      "ldflags": [
+        "-Wl,-z,relro",
+        "-Wl,-z,now",
+        "-Wl,-z,noexecstack",
+        "-Wl,-Bsymbolic",
+        "-Wl,--exclude-libs,ALL"
+      ]
+    }
+  ]
+}

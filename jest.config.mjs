@@ -1,0 +1,10 @@
+export default {
+  testEnvironment: 'node',
+  testMatch: ['<rootDir>/test/**/*.test.ts'],
+  transform: { '^.+\\.ts$': ['@swc/jest', { jsc: { parser: { syntax: 'typescript' }, target: 'es2022' }, module: { type: 'commonjs' } }] },
+  // The published entry point is what integration tests use: workers need built files.
+  moduleNameMapper: { '^vexit$': '<rootDir>/dist/index.js' },
+  modulePathIgnorePatterns: ['<rootDir>/dist/types', '<rootDir>/build'],
+  testTimeout: 120_000,
+  reporters: ['default', '<rootDir>/test/support/summary-reporter.cjs'],
+};

@@ -1,0 +1,75 @@
+#include "guest_memory.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct vx_memory *registry;
+static uint32_t next_id = 1;
+
+static int fail(struct vx_memory *memory, const char **failed, const char *call) {
+    int error = errno;
+    if (memory->fd >= 0) close(memory->fd);
+    free(memory);
+    *failed = call;
+    return -error;
+}
+
+int vx_memory_create(const char *name, uint64_t size, struct vx_memory **out, const char **failed) {
+    struct vx_memory *memory = calloc(1, sizeof(*memory));
+    if (!memory) {
+        *failed = "calloc";
+        return -ENOMEM;
+    }
+    memory->size = size;
+    memory->references = 1;
+    memory->fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (memory->fd < 0) return fail(memory, failed, "memfd_create");
+    if (ftruncate(memory->fd, (off_t)size) < 0) return fail(memory, failed, "ftruncate");
+    // A shrunk file would turn a guest access into SIGBUS in this process.
+    if (fcntl(memory->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+        return fail(memory, failed, "fcntl(F_ADD_SEALS)");
+    void *address =
+        mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, memory->fd, 0);
+    if (address == MAP_FAILED) return fail(memory, failed, "mmap");
+    memory->address = address;
+    // Both are advice: huge pages where shmem_enabled allows them, guest memory not in core files.
+    (void)madvise(address, size, MADV_HUGEPAGE);
+    (void)madvise(address, size, MADV_DONTDUMP);
+
+    pthread_mutex_lock(&registry_lock);
+    memory->id = next_id++;
+    memory->next = registry;
+    registry = memory;
+    pthread_mutex_unlock(&registry_lock);
+    *out = memory;
+    return 0;
+}
+
+struct vx_memory *vx_memory_acquire(uint32_t id) {
+    pthread_mutex_lock(&registry_lock);
+    struct vx_memory *memory = registry;
+    while (memory && memory->id != id) memory = memory->next;
+    if (memory) memory->references++;
+    pthread_mutex_unlock(&registry_lock);
+    return memory;
+}
+
+void vx_memory_release(struct vx_memory *memory) {
+    pthread_mutex_lock(&registry_lock);
+    if (--memory->references > 0) {
+        pthread_mutex_unlock(&registry_lock);
+        return;
+    }
+    struct vx_memory **link = &registry;
+    while (*link != memory) link = &(*link)->next;
+    *link = memory->next;
+    pthread_mutex_unlock(&registry_lock);
+    munmap(memory->address, memory->size);
+    close(memory->fd);
+    free(memory);
+}

@@ -1,0 +1,40 @@
+// Guest memory: a sealed memfd mapped once per process and shared by every thread.
+//
+// The registry of mappings is process-wide state, because Node.js loads the addon into each
+// worker and they must all wrap the same mapping. A mapping lives until the creator's reference
+// and every ArrayBuffer over it are gone.
+#ifndef VEXIT_GUEST_MEMORY_H
+#define VEXIT_GUEST_MEMORY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct vx_memory {
+    uint32_t id;
+    int fd;
+    uint8_t *address;
+    uint64_t size;
+    uint32_t references; // guarded by the registry's lock
+    struct vx_memory *next;
+};
+
+// Creates a memfd of `size` bytes (a multiple of the page size), seals it against shrinking and
+// growing, and maps it without reserving. Returns 0 or a negative errno; the caller owns a
+// reference. `*failed` names the system call that failed.
+int vx_memory_create(const char *name, uint64_t size, struct vx_memory **out, const char **failed);
+
+// Takes a reference to the mapping with this id, or returns NULL.
+struct vx_memory *vx_memory_acquire(uint32_t id);
+
+// Gives a reference back; the last one unmaps and closes.
+void vx_memory_release(struct vx_memory *memory);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

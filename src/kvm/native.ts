@@ -1,0 +1,160 @@
+/** The addon's typed face: what `native/` exports, and where the binary is looked for. */
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+import { VexitError, errorMessage } from '../util/errors.js';
+
+/** Bytes an ioctl reads or fills; the addon checks the length against the structure. */
+export type Bytes = Uint8Array | DataView;
+
+type ValueIoctl = (fd: number, value?: number) => number;
+type StructIoctl = (fd: number, bytes: Bytes) => number;
+
+/** A watch on a file descriptor, see {@link NativeAddon.watchReadable}. */
+export type WatchHandle = object & { readonly __watch: unique symbol };
+
+/** Functions of the addon. Failing system calls throw with `code`, `errno` and `syscall`. */
+export interface NativeAddon {
+  /** Values of KVM_* and, as `struct.field` and `sizeof_struct`, layouts the compiler computed. */
+  readonly constants: Readonly<Record<string, number>>;
+
+  getApiVersion: ValueIoctl;
+  createVm: ValueIoctl;
+  checkExtension: ValueIoctl;
+  getVcpuMmapSize: ValueIoctl;
+  getSupportedCpuid: StructIoctl;
+  getMsrIndexList: StructIoctl;
+  setTssAddr: ValueIoctl;
+  setIdentityMapAddr: StructIoctl;
+  createIrqchip: ValueIoctl;
+  createPit2: StructIoctl;
+  createVcpu: ValueIoctl;
+  getIrqchip: StructIoctl;
+  setIrqchip: StructIoctl;
+  getPit2: StructIoctl;
+  setPit2: StructIoctl;
+  getClock: StructIoctl;
+  setClock: StructIoctl;
+  irqfd: StructIoctl;
+  ioeventfd: StructIoctl;
+  setGsiRouting: StructIoctl;
+  signalMsi: StructIoctl;
+  enableCap: StructIoctl;
+  registerCoalescedMmio: StructIoctl;
+  setCpuid2: StructIoctl;
+  getMsrs: StructIoctl;
+  setMsrs: StructIoctl;
+  getRegs: StructIoctl;
+  setRegs: StructIoctl;
+  getSregs: StructIoctl;
+  setSregs: StructIoctl;
+  getFpu: StructIoctl;
+  setFpu: StructIoctl;
+  getLapic: StructIoctl;
+  setLapic: StructIoctl;
+  getVcpuEvents: StructIoctl;
+  setVcpuEvents: StructIoctl;
+  getDebugregs: StructIoctl;
+  setDebugregs: StructIoctl;
+  getXsave: StructIoctl;
+  setXsave: StructIoctl;
+  getXcrs: StructIoctl;
+  setXcrs: StructIoctl;
+  getMpState: StructIoctl;
+  setMpState: StructIoctl;
+  setGuestDebug: StructIoctl;
+  translate: StructIoctl;
+  getTscKhz: ValueIoctl;
+  setTscKhz: ValueIoctl;
+  kvmclockCtrl: ValueIoctl;
+  nmi: ValueIoctl;
+
+  irqLine(vmFd: number, gsi: number, level: number): void;
+  getDirtyLog(vmFd: number, slot: number, pages: number, bitmap: Uint8Array): void;
+  /** Triples of first MSR, count (at most 64) and whether only writes exit. */
+  setMsrFilter(vmFd: number, ranges: (number | boolean)[]): void;
+
+  memoryCreate(name: string, size: number): { id: number; fd: number; address: bigint };
+  memoryWrap(id: number, offset: number, length: number): ArrayBuffer;
+  memoryUnwrap(buffer: ArrayBuffer): void;
+  memoryRelease(id: number): void;
+  memoryDiscard(id: number, offset: number, length: number): void;
+  setUserMemoryRegion(
+    vmFd: number,
+    slot: number,
+    flags: number,
+    guestAddress: number,
+    memoryId: number,
+    offset: number,
+    size: number,
+  ): void;
+
+  vcpuOpen(fd: number, runSize: number): number;
+  vcpuRunPage(id: number): ArrayBuffer;
+  vcpuFd(id: number): number;
+  /** KVM_RUN: the exit reason, or a negative errno (-EINTR kicked, -ECANCELED stopped for good). */
+  vcpuRun(id: number): number;
+  vcpuHeadStart(id: number): number;
+  vcpuKick(id: number): number;
+  vcpuStop(id: number): number;
+  vcpuClose(id: number): number;
+  vcpuFirstRun(id: number): number;
+  vcpuStopAll(): void;
+
+  eventfdCreate(): number;
+  eventfdSignal(fd: number): void;
+  eventfdDrain(fd: number): number;
+  watchReadable(fd: number, callback: () => void): WatchHandle;
+  unwatch(handle: WatchHandle): void;
+  watchRef(handle: WatchHandle, keepAlive: boolean): void;
+}
+
+/** The directory that holds package.json, from src/, dist/ or a bundle in dist/. */
+export function packageRoot(): string {
+  let dir = __dirname;
+  while (!existsSync(path.join(dir, 'binding.gyp'))) {
+    const parent = path.dirname(dir);
+    if (parent === dir) throw new VexitError('ERR_ADDON', `no package of vexit around ${__dirname}`);
+    dir = parent;
+  }
+  return dir;
+}
+
+function load(): NativeAddon {
+  const root = packageRoot();
+  const candidates = [
+    path.join(root, 'prebuilds', `${process.platform}-${process.arch}.node`),
+    path.join(root, 'build', 'Release', 'vexit.node'),
+  ];
+  const found = candidates.find((file) => existsSync(file));
+  if (found === undefined) {
+    throw new VexitError(
+      'ERR_ADDON',
+      `the native addon is not built (looked for ${candidates.join(' and ')})`,
+      'run: npm run build:native',
+    );
+  }
+  try {
+    // eslint-disable-next-line @typescript-eslint/no-require-imports -- addons load by require only
+    return require(found) as NativeAddon;
+  } catch (error) {
+    throw new VexitError('ERR_ADDON', `the native addon does not load: ${errorMessage(error)}`);
+  }
+}
+
+let addon: NativeAddon | undefined;
+
+/** The addon, loaded at first use. */
+export function native(): NativeAddon {
+  addon ??= load();
+  return addon;
+}
+
+/**
+ * A constant the compiler computed from linux/kvm.h.
+ * @throws VexitError when the addon does not export it, which is a defect.
+ */
+export function constant(name: string): number {
+  const value = native().constants[name];
+  if (value === undefined) throw new VexitError('ERR_ADDON', `the addon has no constant ${name}`);
+  return value;
+}
