@@ -1,0 +1,154 @@
+/**
+ * XSAVE family and FXSAVE at CPL 0, on the state that KVM_GET_XSAVE exchanges (SDM volume 1,
+ * chapter 13). KVM's image has the standard format, and that is what is stored and loaded here.
+ */
+import { Gpr } from '../../kvm/registers.js';
+import type { Instruction } from './decoder.js';
+import type { GuestCpu } from './guest-cpu.js';
+import { Vector } from './guest-cpu.js';
+import * as operands from './operands.js';
+
+const HEADER = 512;
+const HEADER_SIZE = 64;
+const XCOMP_BV = HEADER + 8;
+/** Bytes 416 to 511 of the legacy area are not the processor's. */
+const LEGACY_USED = 416;
+const FP = 1n;
+const SSE = 2n;
+const YMM = 4n;
+const YMM_OFFSET = 576;
+const YMM_SIZE = 256;
+/** x87, SSE and AVX: what this host's guests can enable. */
+const KNOWN = FP | SSE | YMM;
+const MXCSR_OFFSET = 24;
+/** 24 to 31: MXCSR and its mask, which belong to SSE and AVX alike. */
+const MXCSR_SIZE = 8;
+
+interface Part {
+  readonly component: bigint;
+  readonly ranges: readonly (readonly [offset: number, size: number])[];
+}
+
+const PARTS: readonly Part[] = [
+  {
+    component: FP,
+    ranges: [
+      [0, 24],
+      [32, 128],
+    ],
+  },
+  { component: SSE, ranges: [[160, 256]] },
+  { component: YMM, ranges: [[YMM_OFFSET, YMM_SIZE]] },
+];
+
+function requested(cpu: GuestCpu): bigint {
+  const high = cpu.regs.get(Gpr.Rdx) & 0xffffffffn;
+  const mask = (high << 32n) | (cpu.regs.get(Gpr.Rax) & 0xffffffffn);
+  return mask & cpu.readXcr0();
+}
+
+function view(area: Uint8Array): DataView {
+  return new DataView(area.buffer, area.byteOffset, area.byteLength);
+}
+
+function refuse(cpu: GuestCpu): boolean {
+  cpu.inject(Vector.GeneralProtection, 0);
+  return true;
+}
+
+/** XSAVE and XSAVEOPT: both write every requested component. */
+function xsave(cpu: GuestCpu, insn: Instruction, address: bigint): boolean {
+  const mask = requested(cpu);
+  if ((mask & ~KNOWN) !== 0n) return false;
+  const state = cpu.readXsave();
+  const header = new Uint8Array(8);
+  cpu.readLinear(address + BigInt(HEADER), header);
+  const old = view(header).getBigUint64(0, true);
+  const inUse = view(state).getBigUint64(HEADER, true);
+  for (const { component, ranges } of PARTS) {
+    if ((mask & component) === 0n) continue;
+    for (const [offset, size] of ranges) {
+      cpu.writeLinear(address + BigInt(offset), state.subarray(offset, offset + size));
+    }
+  }
+  if ((mask & (SSE | YMM)) !== 0n) {
+    const mxcsr = state.subarray(MXCSR_OFFSET, MXCSR_OFFSET + MXCSR_SIZE);
+    cpu.writeLinear(address + BigInt(MXCSR_OFFSET), mxcsr);
+  }
+  view(header).setBigUint64(0, (old & ~mask) | (inUse & mask), true);
+  cpu.writeLinear(address + BigInt(HEADER), header);
+  operands.retire(cpu, insn);
+  return true;
+}
+
+/** XRSTOR of the standard format; the compacted one is refused. */
+function xrstor(cpu: GuestCpu, insn: Instruction, address: bigint): boolean {
+  const mask = requested(cpu);
+  if ((mask & ~KNOWN) !== 0n) return false;
+  const source = new Uint8Array(YMM_OFFSET + ((mask & YMM) === 0n ? 0 : YMM_SIZE));
+  cpu.readLinear(address, source);
+  const present = view(source).getBigUint64(HEADER, true);
+  const compact = view(source).getBigUint64(XCOMP_BV, true);
+  if (compact !== 0n) return false;
+  if ((present & ~cpu.readXcr0()) !== 0n) return refuse(cpu);
+  const reserved = source.subarray(XCOMP_BV, HEADER + HEADER_SIZE);
+  if (reserved.some((byte) => byte !== 0)) return refuse(cpu);
+  const state = cpu.readXsave();
+  for (const { component, ranges } of PARTS) {
+    if ((mask & component) === 0n || (present & component) === 0n) continue;
+    for (const [offset, size] of ranges) {
+      state.set(source.subarray(offset, offset + size), offset);
+    }
+  }
+  if ((mask & (SSE | YMM)) !== 0n) {
+    const mxcsr = view(source).getUint32(MXCSR_OFFSET, true);
+    if ((mxcsr & 0xffff0000) !== 0) return refuse(cpu);
+    view(state).setUint32(MXCSR_OFFSET, mxcsr, true);
+  }
+  // KVM puts a component whose XSTATE_BV bit is clear into its initial state, as XRSTOR does.
+  const kept = view(state).getBigUint64(HEADER, true) & ~mask;
+  view(state).setBigUint64(HEADER, kept | (present & mask), true);
+  cpu.writeXsave(state);
+  operands.retire(cpu, insn);
+  return true;
+}
+
+function fxsave(cpu: GuestCpu, insn: Instruction, address: bigint): boolean {
+  cpu.writeLinear(address, cpu.readXsave().subarray(0, LEGACY_USED));
+  operands.retire(cpu, insn);
+  return true;
+}
+
+function fxrstor(cpu: GuestCpu, insn: Instruction, address: bigint): boolean {
+  const legacy = new Uint8Array(LEGACY_USED);
+  cpu.readLinear(address, legacy);
+  if ((view(legacy).getUint32(MXCSR_OFFSET, true) & 0xffff0000) !== 0) return refuse(cpu);
+  const state = cpu.readXsave();
+  const mxcsrMask = view(state).getUint32(MXCSR_OFFSET + 4, true);
+  state.set(legacy);
+  view(state).setUint32(MXCSR_OFFSET + 4, mxcsrMask, true);
+  view(state).setBigUint64(HEADER, view(state).getBigUint64(HEADER, true) | FP | SSE, true);
+  cpu.writeXsave(state);
+  operands.retire(cpu, insn);
+  return true;
+}
+
+/** 0F AE with a memory operand: /0 FXSAVE, /1 FXRSTOR, /4 XSAVE, /5 XRSTOR, /6 XSAVEOPT. */
+export function group15Memory(cpu: GuestCpu, insn: Instruction): boolean {
+  const operation = (insn.modrm >> 3) & 7;
+  const address = operands.linearAddress(cpu, insn);
+  const aligned = (align: bigint): boolean => (address & (align - 1n)) === 0n;
+  switch (operation) {
+    case 0:
+    case 1:
+      if (!aligned(16n)) return refuse(cpu);
+      return operation === 0 ? fxsave(cpu, insn, address) : fxrstor(cpu, insn, address);
+    case 4:
+    case 6:
+      return aligned(64n) ? xsave(cpu, insn, address) : refuse(cpu);
+    case 5:
+      return aligned(64n) ? xrstor(cpu, insn, address) : refuse(cpu);
+    default:
+      return false;
+  }
+}

@@ -1,0 +1,174 @@
+/**
+ * Completes in user space what kvm-pvm cannot do: one object per vCPU, in the thread that runs it.
+ * See docs/kvm-pvm.md for what is completed and how.
+ */
+import { constant } from '../../kvm/native.js';
+import { Gpr } from '../../kvm/registers.js';
+import type { VcpuFd } from '../../kvm/vcpu-fd.js';
+import type { GuestMemory } from '../../memory/guest-memory.js';
+import { complete, isPlainStep } from './complete.js';
+import { decode, Instruction } from './decoder.js';
+import { Vector } from './guest-cpu.js';
+import { IdtReader } from './idt.js';
+import { KvmGuestCpu, NotInRam } from './kvm-guest-cpu.js';
+import type { SyscallMsrs } from './syscall-entry.js';
+import { readSyscallMsrs, SyscallEntry } from './syscall-entry.js';
+
+/** DR7: global enable of breakpoint 0 (execution, one byte), and the bit that is always 1. */
+const DR7_BREAKPOINT_0 = 0x402n;
+const MAX_INSTRUCTION = 15;
+
+/** How often each kind of event was completed. */
+export interface PvmCounters {
+  instructions: number;
+  systemCalls: number;
+  pageFaults: number;
+  singleSteps: number;
+}
+
+/** The completions of one vCPU. Shares nothing with other vCPUs but guest memory. */
+export class PvmCompletions {
+  readonly counters: PvmCounters = {
+    instructions: 0,
+    systemCalls: 0,
+    pageFaults: 0,
+    singleSteps: 0,
+  };
+  private readonly cpu: KvmGuestCpu;
+  private readonly idt: IdtReader;
+  private readonly entry: SyscallEntry;
+  private readonly insn = new Instruction();
+  private readonly code = new Uint8Array(MAX_INSTRUCTION);
+  private readonly debug = {
+    breakpoint: constant('KVM_GUESTDBG_ENABLE') | constant('KVM_GUESTDBG_USE_HW_BP'),
+    step: constant('KVM_GUESTDBG_ENABLE') | constant('KVM_GUESTDBG_SINGLESTEP'),
+  };
+  private msrs: SyscallMsrs = { star: 0n, lstar: 0n, fmask: 0n };
+  /** First instruction of the guest's #PF handler, where the breakpoint is. */
+  private handler: bigint | undefined;
+  private stepping = false;
+
+  constructor(
+    private readonly vcpu: VcpuFd,
+    memory: GuestMemory,
+    private readonly log: (message: string) => void,
+  ) {
+    this.cpu = new KvmGuestCpu(vcpu, memory);
+    this.idt = new IdtReader(this.cpu);
+    this.entry = new SyscallEntry(this.cpu);
+  }
+
+  /** Takes up the vCPU's present state: before the first run, and after a reset or a restore. */
+  attach(): void {
+    this.stepping = false;
+    this.handler = undefined;
+    this.msrs = readSyscallMsrs(this.cpu);
+    this.vcpu.setGuestDebug(0);
+    this.cpu.begin();
+    this.followHandler();
+  }
+
+  /**
+   * KVM_EXIT_INTERNAL_ERROR, emulation failure.
+   * @returns false when the instruction is not completed: the VM cannot go on
+   */
+  onEmulationFailure(): boolean {
+    const { cpu, insn, code } = this;
+    cpu.begin();
+    const available = cpu.fetch(cpu.linearRip, code);
+    if (!decode(insn, code, available, cpu.codeSize) || !this.tryComplete()) {
+      const bytes = Array.from(code.subarray(0, available), (byte) =>
+        byte.toString(16).padStart(2, '0'),
+      );
+      const rip = cpu.linearRip.toString(16);
+      this.log(
+        `no completion for the instruction at 0x${rip} (CPL ${cpu.cpl}): ${bytes.join(' ')}`,
+      );
+      return false;
+    }
+    cpu.commit();
+    this.counters.instructions++;
+    if (this.stepping) this.arm();
+    this.followHandler();
+    return true;
+  }
+
+  private tryComplete(): boolean {
+    try {
+      return complete(this.cpu, this.insn);
+    } catch (error) {
+      if (error instanceof NotInRam) return false;
+      throw error;
+    }
+  }
+
+  /**
+   * KVM_EXIT_DEBUG.
+   * @returns false for a debug exit this module did not ask for
+   */
+  onDebug(): boolean {
+    if (this.stepping) {
+      this.arm();
+      return true;
+    }
+    if (this.handler === undefined) return false;
+    const { cpu } = this;
+    cpu.begin();
+    this.followHandler();
+    if (cpu.regs.get(Gpr.Rip) !== this.handler) return true;
+    if (this.entry.tryEnter(this.msrs)) {
+      this.counters.systemCalls++;
+      cpu.commit();
+      return true;
+    }
+    this.counters.pageFaults++;
+    this.passBreakpoint();
+    return true;
+  }
+
+  /**
+   * A real page fault: gets past the breakpoint, which RFLAGS.RF does not suppress here. The usual
+   * first instructions of a handler are done in place; others are single-stepped without it.
+   */
+  private passBreakpoint(): void {
+    const { cpu, insn, code } = this;
+    const available = cpu.fetch(cpu.linearRip, code);
+    if (decode(insn, code, available, cpu.codeSize) && isPlainStep(insn) && complete(cpu, insn)) {
+      cpu.commit();
+      return;
+    }
+    this.counters.singleSteps++;
+    this.stepping = true;
+    this.vcpu.setGuestDebug(this.debug.step);
+  }
+
+  /**
+   * KVM_EXIT_X86_WRMSR for the MSRs of {@link enablePvmMsrExits}: does the write.
+   * @returns false when KVM refuses the value: the guest gets a #GP
+   */
+  onWrmsr(index: number, value: bigint): boolean {
+    if (this.vcpu.writeMsrs([{ index, value }]) !== 1) return false;
+    // Read back: KVM may have kept fewer bits than were written.
+    this.msrs = readSyscallMsrs(this.cpu);
+    this.cpu.begin();
+    this.followHandler();
+    return true;
+  }
+
+  /** Puts the breakpoint where the guest's IDT now has its #PF handler. */
+  private followHandler(): void {
+    if (this.msrs.lstar === 0n) return;
+    const handler = this.idt.handler(Vector.PageFault);
+    if (handler === undefined || handler === this.handler) return;
+    this.handler = handler;
+    this.log(`page faults are handled at 0x${handler.toString(16)}`);
+    if (!this.stepping) this.arm();
+  }
+
+  private arm(): void {
+    this.stepping = false;
+    if (this.handler === undefined) return;
+    const { breakpoint } = this.debug;
+    this.vcpu.setGuestDebug(breakpoint, [this.handler, 0n, 0n, 0n, 0n, 0n, 0n, DR7_BREAKPOINT_0]);
+  }
+}

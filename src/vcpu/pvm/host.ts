@@ -1,0 +1,69 @@
+/**
+ * What is different for a whole VM on a host whose KVM is kvm-pvm, see docs/kvm-pvm.md: kernel
+ * parameters, CPUID bits, and which MSR writes exit to user space.
+ */
+import { existsSync } from 'node:fs';
+import { constant, native } from '../../kvm/native.js';
+import { MsrIndex } from './guest-cpu.js';
+
+/** True when this host's KVM runs guests without VT-x or AMD-V and needs {@link PvmCompletions}. */
+export function detectPvm(): boolean {
+  return existsSync('/sys/module/kvm_pvm');
+}
+
+/**
+ * Kernel parameters appended on such hosts. The processor's own CPUID bits shine through whatever
+ * KVM_SET_CPUID2 was given, so the kernel is told here what not to use: each of these would cost
+ * an exit (or, for erms, a slow emulated string move) every time.
+ */
+export const PVM_CMDLINE =
+  'noxsave nosmap nosmep clearcpuid=smap,smep,fsgsbase,invpcid,pcid,erms,fsrm,popcnt mitigations=off';
+
+/** Bits to clear in one register of a CPUID leaf. */
+export interface CpuidClear {
+  readonly leaf: number;
+  readonly register: 'eax' | 'ebx' | 'ecx' | 'edx';
+  readonly bits: number;
+}
+
+const bits = (...numbers: number[]): number => numbers.reduce((sum, bit) => sum | (1 << bit), 0);
+
+/** CPUID bits to clear for the guest on such hosts. */
+export const PVM_CPUID_CLEAR: readonly CpuidClear[] = [
+  // CMPXCHG16B: completed, but as two halves and with an exit each.
+  { leaf: 1, register: 'ecx', bits: bits(13) },
+  // Features whose use is a hypercall, which spins for ever on this KVM: PV_UNHALT, PV_TLB_FLUSH,
+  // PV_SEND_IPI, POLL_CONTROL, PV_SCHED_YIELD, HC_MAP_GPA_RANGE, MIGRATION_CONTROL.
+  { leaf: 0x40000001, register: 'eax', bits: bits(7, 9, 11, 12, 13, 16, 17) },
+];
+
+/** A CPUID entry as far as {@link adjustCpuid} changes it. */
+export interface CpuidRegisters {
+  readonly function: number;
+  eax: number;
+  ebx: number;
+  ecx: number;
+  edx: number;
+}
+
+/** Clears {@link PVM_CPUID_CLEAR} in place. */
+export function adjustCpuid(entries: Iterable<CpuidRegisters>): void {
+  for (const entry of entries) {
+    for (const { leaf, register, bits: clear } of PVM_CPUID_CLEAR) {
+      if (entry.function === leaf) entry[register] = (entry[register] & ~clear) >>> 0;
+    }
+  }
+}
+
+/**
+ * Makes the guest's writes to STAR, LSTAR, CSTAR and FMASK exit with KVM_EXIT_X86_WRMSR, so that
+ * {@link PvmCompletions} follows them. Once per VM, before the first run.
+ */
+export function enablePvmMsrExits(vmFd: number): void {
+  const cap = new DataView(new ArrayBuffer(constant('sizeof_kvm_enable_cap')));
+  cap.setUint32(constant('kvm_enable_cap.cap'), constant('KVM_CAP_X86_USER_SPACE_MSR'), true);
+  const reason = BigInt(constant('KVM_MSR_EXIT_REASON_FILTER'));
+  cap.setBigUint64(constant('kvm_enable_cap.args'), reason, true);
+  native().enableCap(vmFd, cap);
+  native().setMsrFilter(vmFd, [MsrIndex.Star, MsrIndex.Fmask - MsrIndex.Star + 1, true]);
+}

@@ -1,0 +1,5 @@
+/** Support for hosts whose KVM is kvm-pvm; inactive elsewhere. See docs/kvm-pvm.md. */
+export { PvmCompletions } from './completions.js';
+export type { PvmCounters } from './completions.js';
+export { adjustCpuid, detectPvm, enablePvmMsrExits, PVM_CMDLINE, PVM_CPUID_CLEAR } from './host.js';
+export type { CpuidClear, CpuidRegisters } from './host.js';

@@ -1,0 +1,251 @@
+/** {@link GuestCpu} over a vCPU's ioctls and guest memory. */
+import { constant, native } from '../../kvm/native.js';
+import type { GeneralRegisters, Segment, SpecialRegisters } from '../../kvm/registers.js';
+import { Gpr } from '../../kvm/registers.js';
+import type { VcpuFd } from '../../kvm/vcpu-fd.js';
+import type { GuestMemory } from '../../memory/guest-memory.js';
+import { VexitError } from '../../util/errors.js';
+import type { CodeSize } from './decoder.js';
+import type { GuestCpu, MsrIndex } from './guest-cpu.js';
+import { GuestPageFault, Vector } from './guest-cpu.js';
+import { walk } from './page-walk.js';
+
+const EFER_LMA = 1n << 10n;
+const PAGE = 4096n;
+const PAGE_NUMBER = 4096;
+
+interface Injection {
+  readonly vector: Vector;
+  readonly errorCode: number | undefined;
+}
+
+/** Between {@link begin} and {@link commit} it holds a copy of the registers. */
+export class KvmGuestCpu implements GuestCpu {
+  readonly regs: GeneralRegisters;
+  readonly sregs: SpecialRegisters;
+  cpl = 0;
+  codeSize: CodeSize = 64;
+  private sregsChanged = false;
+  private injection: Injection | undefined;
+
+  constructor(
+    private readonly vcpu: VcpuFd,
+    private readonly memory: GuestMemory,
+  ) {
+    this.regs = vcpu.regs;
+    this.sregs = vcpu.sregs;
+  }
+
+  /** Reads the registers of the stopped vCPU. */
+  begin(): void {
+    this.vcpu.readRegs();
+    this.vcpu.readSregs();
+    this.sregsChanged = false;
+    this.injection = undefined;
+    this.cpl = this.sregs.cpl;
+    const cs = this.sregs.getSegment('cs');
+    this.codeSize = this.longMode && cs.l === 1 ? 64 : cs.db === 1 ? 32 : 16;
+  }
+
+  /**
+   * Writes back what changed. KVM_SET_REGS also drops the #UD that KVM has queued along with an
+   * emulation failure, and has to come before the event that replaces it.
+   */
+  commit(): void {
+    if (this.sregsChanged) this.vcpu.writeSregs();
+    this.vcpu.writeRegs();
+    if (this.injection !== undefined) this.writeInjection(this.injection);
+  }
+
+  private writeInjection({ vector, errorCode }: Injection): void {
+    const events = this.vcpu.readEvents();
+    events.injectException(vector);
+    if (errorCode !== undefined) {
+      const view = new DataView(events.bytes.buffer);
+      view.setUint8(constant('kvm_vcpu_events.exception.has_error_code'), 1);
+      view.setUint32(constant('kvm_vcpu_events.exception.error_code'), errorCode, true);
+    }
+    this.vcpu.writeEvents(events);
+  }
+
+  get longMode(): boolean {
+    return (this.sregs.getControl('efer') & EFER_LMA) !== 0n;
+  }
+
+  get cr4(): bigint {
+    return this.sregs.getControl('cr4');
+  }
+
+  /** Linear address of the current instruction. */
+  get linearRip(): bigint {
+    return this.segmentBase('cs') + this.regs.get(Gpr.Rip);
+  }
+
+  segmentBase(name: 'cs' | 'ds' | 'es' | 'ss' | 'fs' | 'gs'): bigint {
+    if (this.codeSize === 64 && name !== 'fs' && name !== 'gs') return 0n;
+    return this.sregs.segmentBase(name);
+  }
+
+  setSegmentBase(name: 'fs' | 'gs', base: bigint): void {
+    this.sregs.setSegmentBase(name, base);
+    this.sregsChanged = true;
+  }
+
+  setSegment(name: 'cs' | 'ss', segment: Segment): void {
+    this.sregs.setSegment(name, segment);
+    this.sregsChanged = true;
+  }
+
+  readMsr(index: MsrIndex): bigint {
+    const [value] = this.vcpu.readMsrs([index]);
+    if (value === undefined) {
+      throw new VexitError('ERR_VCPU', `KVM does not know MSR 0x${index.toString(16)}`);
+    }
+    return value;
+  }
+
+  writeMsr(index: MsrIndex, value: bigint): void {
+    if (this.vcpu.writeMsrs([{ index, value }]) !== 1) {
+      throw new VexitError('ERR_VCPU', `KVM refuses a value for MSR 0x${index.toString(16)}`);
+    }
+  }
+
+  /** Physical address of a byte, or undefined when it is not mapped or not in RAM. */
+  private physical(address: bigint, write: boolean): number {
+    const { sregs } = this;
+    const state = {
+      cr0: sregs.getControl('cr0'),
+      cr3: sregs.getControl('cr3'),
+      cr4: sregs.getControl('cr4'),
+      longMode: this.longMode,
+    };
+    const found = walk(this.memory, state, address, write);
+    if (found === undefined) throw new NotInRam();
+    if ('fault' in found) throw new GuestPageFault(address, found.fault);
+    if (!this.memory.contains(found.physical, 1)) throw new NotInRam();
+    return found.physical;
+  }
+
+  /** Splits a linear range at page boundaries; translates every page before the first use. */
+  private pieces(address: bigint, length: number, write: boolean): [number, number][] {
+    const pieces: [number, number][] = [];
+    let at = address;
+    for (let left = length; left > 0;) {
+      const count = Math.min(left, PAGE_NUMBER - Number(at & (PAGE - 1n)));
+      pieces.push([this.physical(at, write), count]);
+      at = BigInt.asUintN(64, at + BigInt(count));
+      left -= count;
+    }
+    return pieces;
+  }
+
+  readLinear(address: bigint, into: Uint8Array): void {
+    let done = 0;
+    for (const [physical, count] of this.pieces(address, into.length, false)) {
+      into.set(this.memory.slices(physical, count)[0]!, done);
+      done += count;
+    }
+  }
+
+  writeLinear(address: bigint, bytes: Uint8Array): void {
+    let done = 0;
+    for (const [physical, count] of this.pieces(address, bytes.length, true)) {
+      this.memory.write(physical, bytes.subarray(done, done + count));
+      done += count;
+    }
+  }
+
+  /**
+   * Reads code at a linear address as far as pages are mapped.
+   * @returns how many bytes are valid
+   */
+  fetch(address: bigint, into: Uint8Array): number {
+    const first = Math.min(into.length, PAGE_NUMBER - Number(address & (PAGE - 1n)));
+    try {
+      this.readLinear(address, into.subarray(0, first));
+    } catch (error) {
+      if (error instanceof GuestPageFault || error instanceof NotInRam) return 0;
+      throw error;
+    }
+    if (first === into.length) return first;
+    return first + this.fetch(BigInt.asUintN(64, address + BigInt(first)), into.subarray(first));
+  }
+
+  compareExchange16(
+    address: bigint,
+    expected: readonly [bigint, bigint],
+    replacement: readonly [bigint, bigint],
+  ): readonly [bigint, bigint] | undefined {
+    const [piece] = this.memory.slices(this.physical(address, true), 16);
+    const words = new BigUint64Array(piece!.buffer, piece!.byteOffset, 2);
+    return exchangePair(words, expected, replacement);
+  }
+
+  inject(vector: Vector, errorCode?: number): void {
+    this.injection = { vector, errorCode };
+  }
+
+  raisePageFault(address: bigint, errorCode: number): void {
+    this.sregs.setControl('cr2', address);
+    this.sregsChanged = true;
+    this.inject(Vector.PageFault, errorCode);
+  }
+
+  readXsave(): Uint8Array {
+    const area = new Uint8Array(constant('sizeof_kvm_xsave'));
+    native().getXsave(this.vcpu.fd, area);
+    return area;
+  }
+
+  writeXsave(area: Uint8Array): void {
+    native().setXsave(this.vcpu.fd, area);
+  }
+
+  readXcr0(): bigint {
+    return this.xcrs().getBigUint64(XCR0_VALUE, true);
+  }
+
+  writeXcr0(value: bigint): boolean {
+    const xcrs = this.xcrs();
+    xcrs.setBigUint64(XCR0_VALUE, value, true);
+    try {
+      native().setXcrs(this.vcpu.fd, xcrs);
+      return true;
+    } catch {
+      // KVM checks the value as the processor would, and says EINVAL where it faults.
+      return false;
+    }
+  }
+
+  private xcrs(): DataView {
+    const xcrs = new DataView(new ArrayBuffer(constant('sizeof_kvm_xcrs')));
+    native().getXcrs(this.vcpu.fd, xcrs);
+    return xcrs;
+  }
+}
+
+/** struct kvm_xcrs: nr_xcrs, flags, then { xcr, reserved, value } with XCR0 the first. */
+const XCR0_VALUE = 16;
+
+/** An operand in a device's window or behind a hole: no completion can reach it. */
+export class NotInRam extends Error {}
+
+/**
+ * Both halves by 64-bit compare-and-exchange, low first. Another vCPU can see the pair half
+ * written; when the high half has changed in between, the low one is put back.
+ */
+export function exchangePair(
+  words: BigUint64Array,
+  expected: readonly [bigint, bigint],
+  replacement: readonly [bigint, bigint],
+): readonly [bigint, bigint] | undefined {
+  const high = Atomics.load(words, 1);
+  const low = Atomics.load(words, 0);
+  if (low !== expected[0] || high !== expected[1]) return [low, high];
+  const lowFound = Atomics.compareExchange(words, 0, expected[0], replacement[0]);
+  if (lowFound !== expected[0]) return [lowFound, Atomics.load(words, 1)];
+  const highFound = Atomics.compareExchange(words, 1, expected[1], replacement[1]);
+  if (highFound === expected[1]) return undefined;
+  Atomics.compareExchange(words, 0, replacement[0], expected[0]);
+  return [expected[0], highFound];
+}
