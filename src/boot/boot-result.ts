@@ -34,4 +34,6 @@ export interface BootResult {
   readonly cpu: InitialCpuState;
   /** Set for firmware: the ROM that ends at 4 GiB, to be mapped read-only by the machine. */
   readonly rom?: Uint8Array;
+  /** What the user should know: one line each. */
+  readonly warnings?: readonly string[];
 }
