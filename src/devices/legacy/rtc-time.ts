@@ -28,7 +28,7 @@ export class RtcTime {
     this.floats = new Float64Array(buffer, byteOffset + cmos.OFFSET_BYTE, 2);
   }
 
-  private get running(): boolean {
+  private running(): boolean {
     const divider = this.ram[cmos.REGISTER_A]! & cmos.A_DIVIDER;
     // 0x60 and 0x70 hold the divider in reset.
     return (this.ram[cmos.REGISTER_B]! & cmos.B_SET) === 0 && divider < 0x60;
@@ -43,12 +43,12 @@ export class RtcTime {
 
   /** True for the end of each second. */
   updateInProgress(now: number): boolean {
-    return this.running && positive(this.guestTime(now), SECOND) >= SECOND - UPDATE_MS;
+    return this.running() && positive(this.guestTime(now), SECOND) >= SECOND - UPDATE_MS;
   }
 
   /** Brings the registers in RAM up to date. */
   latch(now: number): void {
-    if (!this.running) return;
+    if (!this.running()) return;
     const { ram } = this;
     const date = new Date(Math.floor(this.guestTime(now)));
     const year = date.getUTCFullYear();
@@ -66,15 +66,15 @@ export class RtcTime {
   set(now: number, index: number, value: number): void {
     this.latch(now);
     this.ram[index] = value;
-    if (this.running) this.adopt(now);
+    if (this.running()) this.adopt(now);
   }
 
   /** Applies a change of register A or B that may stop or start the clock. */
   reconfigure(now: number, change: () => void): void {
     this.latch(now);
-    const ran = this.running;
+    const ran = this.running();
     change();
-    if (!ran && this.running) this.adopt(now);
+    if (!ran && this.running()) this.adopt(now);
   }
 
   /** The time in the registers is the time now. */
@@ -99,9 +99,9 @@ export class RtcTime {
   eventsUntil(now: number): number {
     const checked = this.floats[1]!;
     this.floats[1] = now;
-    if (!this.running) return 0;
+    if (!this.running()) return 0;
     // The first look, a clock set back, or a restored block with anything in it.
-    if (!(checked > 0) || checked >= now) return 0;
+    if (!Number.isFinite(checked) || checked <= 0 || checked >= now) return 0;
     let events = 0;
     const from = this.guestTime(checked);
     const to = this.guestTime(now);
@@ -117,7 +117,7 @@ export class RtcTime {
 
   /** Milliseconds until the first of these events; Infinity when none will come. */
   untilNext(now: number, events: number): number {
-    if (!this.running) return Infinity;
+    if (!this.running()) return Infinity;
     const time = this.guestTime(now);
     let next = Infinity;
     if ((events & cmos.UPDATE_ENDED) !== 0) next = (Math.floor(time / SECOND) + 1) * SECOND;
