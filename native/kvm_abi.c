@@ -89,7 +89,8 @@ const struct vx_constant vx_constants[] = {
     K(KVM_CAP_X86_MSR_FILTER), K(KVM_CAP_MAX_VCPU_ID), K(KVM_CAP_SET_GUEST_DEBUG),
     K(KVM_CAP_TSC_DEADLINE_TIMER), K(KVM_CAP_COALESCED_MMIO), K(KVM_CAP_COALESCED_PIO),
     K(KVM_CAP_SPLIT_IRQCHIP), K(KVM_CAP_X2APIC_API), K(KVM_CAP_HYPERV), K(KVM_CAP_X86_SMM),
-    K(KVM_CAP_NESTED_STATE), K(KVM_CAP_DIRTY_LOG_RING),
+    K(KVM_CAP_NESTED_STATE), K(KVM_CAP_DIRTY_LOG_RING), K(KVM_CAP_SYNC_REGS),
+    K(KVM_SYNC_X86_REGS), K(KVM_SYNC_X86_SREGS),
     K(KVM_MEM_LOG_DIRTY_PAGES), K(KVM_MEM_READONLY),
     K(KVM_MP_STATE_RUNNABLE), K(KVM_MP_STATE_UNINITIALIZED), K(KVM_MP_STATE_HALTED),
     K(KVM_GUESTDBG_ENABLE), K(KVM_GUESTDBG_SINGLESTEP), K(KVM_GUESTDBG_USE_HW_BP),
@@ -103,6 +104,8 @@ const struct vx_constant vx_constants[] = {
 
     SIZE(kvm_run), OFF(kvm_run, immediate_exit), OFF(kvm_run, exit_reason), OFF(kvm_run, if_flag),
     OFF(kvm_run, cr8), OFF(kvm_run, apic_base),
+    OFF(kvm_run, kvm_valid_regs), OFF(kvm_run, kvm_dirty_regs),
+    OFF(kvm_run, s.regs.regs), OFF(kvm_run, s.regs.sregs),
     OFF(kvm_run, hw.hardware_exit_reason), OFF(kvm_run, fail_entry.hardware_entry_failure_reason),
     OFF(kvm_run, io.direction), OFF(kvm_run, io.size), OFF(kvm_run, io.port),
     OFF(kvm_run, io.count), OFF(kvm_run, io.data_offset),

@@ -47,6 +47,7 @@ export class PvmCompletions {
   /** First instruction of the guest's #PF handler, where the breakpoint is. */
   private handler: bigint | undefined;
   private stepping = false;
+  private attached = false;
 
   constructor(
     private readonly vcpu: VcpuFd,
@@ -58,14 +59,25 @@ export class PvmCompletions {
     this.entry = new SyscallEntry(this.cpu);
   }
 
-  /** Takes up the vCPU's present state: before the first run, and after a reset or a restore. */
+  /**
+   * Takes up the vCPU's present state. Needed before the first run of a vCPU that has left the
+   * reset state (a restored snapshot) and after a reset; a fresh vCPU is taken up at its first
+   * event.
+   */
   attach(): void {
+    this.attached = true;
+    if (this.handler !== undefined) this.vcpu.setGuestDebug(0);
     this.stepping = false;
     this.handler = undefined;
     this.msrs = readSyscallMsrs(this.cpu);
-    this.vcpu.setGuestDebug(0);
-    this.cpu.begin();
+    this.cpu.beginAfresh();
     this.followHandler();
+  }
+
+  /** Reads the registers, once an event. */
+  private begin(): void {
+    if (this.attached) this.cpu.begin();
+    else this.attach();
   }
 
   /**
@@ -74,7 +86,7 @@ export class PvmCompletions {
    */
   onEmulationFailure(): boolean {
     const { cpu, insn, code } = this;
-    cpu.begin();
+    this.begin();
     const available = cpu.fetch(cpu.linearRip, code);
     if (!decode(insn, code, available, cpu.codeSize) || !this.tryComplete()) {
       const bytes = Array.from(code.subarray(0, available), (byte) =>
@@ -113,7 +125,7 @@ export class PvmCompletions {
     }
     if (this.handler === undefined) return false;
     const { cpu } = this;
-    cpu.begin();
+    this.begin();
     this.followHandler();
     if (cpu.regs.get(Gpr.Rip) !== this.handler) return true;
     if (this.entry.tryEnter(this.msrs)) {
@@ -147,10 +159,10 @@ export class PvmCompletions {
    * @returns false when KVM refuses the value: the guest gets a #GP
    */
   onWrmsr(index: number, value: bigint): boolean {
+    this.begin();
     if (this.vcpu.writeMsrs([{ index, value }]) !== 1) return false;
     // Read back: KVM may have kept fewer bits than were written.
     this.msrs = readSyscallMsrs(this.cpu);
-    this.cpu.begin();
     this.followHandler();
     return true;
   }

@@ -9,6 +9,7 @@ import type { CodeSize } from './decoder.js';
 import type { GuestCpu, MsrIndex } from './guest-cpu.js';
 import { GuestPageFault, Vector } from './guest-cpu.js';
 import { walk } from './page-walk.js';
+import { SyncedState } from './synced-state.js';
 
 const EFER_LMA = 1n << 10n;
 const PAGE = 4096n;
@@ -25,6 +26,7 @@ export class KvmGuestCpu implements GuestCpu {
   readonly sregs: SpecialRegisters;
   cpl = 0;
   codeSize: CodeSize = 64;
+  private readonly state: SyncedState;
   private sregsChanged = false;
   private injection: Injection | undefined;
 
@@ -34,12 +36,12 @@ export class KvmGuestCpu implements GuestCpu {
   ) {
     this.regs = vcpu.regs;
     this.sregs = vcpu.sregs;
+    this.state = new SyncedState(vcpu);
   }
 
   /** Reads the registers of the stopped vCPU. */
   begin(): void {
-    this.vcpu.readRegs();
-    this.vcpu.readSregs();
+    this.state.read();
     this.sregsChanged = false;
     this.injection = undefined;
     this.cpl = this.sregs.cpl;
@@ -47,14 +49,23 @@ export class KvmGuestCpu implements GuestCpu {
     this.codeSize = this.longMode && cs.l === 1 ? 64 : cs.db === 1 ? 32 : 16;
   }
 
+  /** As {@link begin}, after the registers were changed by another than the guest. */
+  beginAfresh(): void {
+    this.state.forget();
+    this.begin();
+  }
+
   /**
-   * Writes back what changed. KVM_SET_REGS also drops the #UD that KVM has queued along with an
-   * emulation failure, and has to come before the event that replaces it.
+   * Writes back what changed. Writing the general registers also drops the #UD that KVM has queued
+   * along with an emulation failure, and has to come before the event that replaces it.
    */
   commit(): void {
-    if (this.sregsChanged) this.vcpu.writeSregs();
-    this.vcpu.writeRegs();
-    if (this.injection !== undefined) this.writeInjection(this.injection);
+    if (this.injection === undefined) {
+      this.state.writeLater(this.sregsChanged);
+    } else {
+      this.state.writeNow(this.sregsChanged);
+      this.writeInjection(this.injection);
+    }
   }
 
   private writeInjection({ vector, errorCode }: Injection): void {
