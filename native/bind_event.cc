@@ -69,7 +69,7 @@ static void OnReadable(uv_poll_t *handle, int status, int events) {
     Napi::Env env(watch->env);
     Napi::HandleScope scope(env);
     // MakeCallback runs microtasks and reports what the callback throws as an uncaught exception.
-    watch->callback.MakeCallback(env.Undefined(), std::initializer_list<napi_value>{},
+    watch->callback.MakeCallback(env.Global(), std::initializer_list<napi_value>{},
                                  watch->context);
     if (env.IsExceptionPending()) napi_fatal_exception(env, env.GetAndClearPendingException().Value());
 }

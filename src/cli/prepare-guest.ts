@@ -1,0 +1,40 @@
+/** Builds the default guest with progress on standard error. */
+import type { Spinner } from 'yocto-spinner';
+import { ensureDefaultGuest, type DefaultGuest } from '../guest/default-guest.js';
+import type { ProgressEvent } from '../guest/progress.js';
+
+/** A line that follows the work on a terminal, one line a step elsewhere. */
+class ProgressLine {
+  private step = '';
+
+  constructor(private readonly spinner: Spinner) {}
+
+  readonly report = (event: ProgressEvent): void => {
+    const { step, detail, fraction } = event;
+    const percent = fraction === undefined ? '' : ` ${Math.floor(fraction * 100)} %`;
+    const text = `${step}${percent}${detail === undefined ? '' : ` (${detail})`}`;
+    if (!process.stderr.isTTY) {
+      if (step !== this.step) process.stderr.write(`vexit: ${step}\n`);
+    } else if (this.step === '') {
+      this.spinner.start(text);
+    } else {
+      this.spinner.text = text;
+    }
+    this.step = step;
+  };
+
+  end(): void {
+    if (process.stderr.isTTY && this.step !== '') this.spinner.stop();
+  }
+}
+
+/** Paths of the default guest's files, built first if they are not there. */
+export async function prepareGuest(): Promise<DefaultGuest> {
+  const { default: yoctoSpinner } = await import('yocto-spinner');
+  const line = new ProgressLine(yoctoSpinner({ stream: process.stderr }));
+  try {
+    return await ensureDefaultGuest(line.report);
+  } finally {
+    line.end();
+  }
+}

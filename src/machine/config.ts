@@ -1,0 +1,133 @@
+/** What a VM is made of: options as a library user or the CLI gives them, checked once. */
+import type { BootProtocol } from '../boot/boot-result.js';
+import { parseCpuMask, type CpuidMask } from '../kvm/cpuid.js';
+import { MEMORY_MIN } from '../memory/layout.js';
+import { VexitError } from '../util/errors.js';
+import { formatSize, parseSize } from '../util/size.js';
+
+/** A program to run in the guest instead of a shell; needs the default guest's agent. */
+export interface CommandOptions {
+  /** Program and arguments; the program is looked for in PATH. */
+  readonly argv: readonly string[];
+  /** Environment added to the guest's own, NAME to value. */
+  readonly env?: Readonly<Record<string, string>>;
+  readonly cwd?: string;
+  /** "uid" or "uid:gid". */
+  readonly user?: string;
+  /** Gives the program a terminal of this size; standard error then goes to standard output. */
+  readonly tty?: { readonly rows: number; readonly cols: number };
+}
+
+/** Options of `VirtualMachine.create`. Paths are relative to the working directory. */
+export interface VirtualMachineOptions {
+  /** Shown in messages and in /proc; default "vm". */
+  readonly name?: string;
+  /** Kernel image; without one, or firmware, the default guest is booted. */
+  readonly kernel?: string;
+  /** ROM image to start at the reset vector instead of a kernel. */
+  readonly firmware?: string;
+  /** Protocol to boot the kernel by; default: what the file says it is. */
+  readonly bootProtocol?: BootProtocol;
+  /** Where a flat binary is loaded and entered. */
+  readonly flatAddress?: number;
+  /** Initial RAM disks, concatenated; for multiboot, modules as "path arguments". */
+  readonly initrd?: string | readonly string[];
+  /** Replaces the kernel command line. */
+  readonly cmdline?: string;
+  /** Added to the end of the command line. */
+  readonly append?: string;
+  /** vCPUs, 1 to 32; default 1. */
+  readonly cpus?: number;
+  /** Bytes, or text such as "512M"; default 128 MiB for the default guest, 256 MiB otherwise. */
+  readonly memory?: number | string;
+  /** Processor features to hide: "host,-avx2". */
+  readonly cpu?: string;
+  /** What a guest's reboot does: start again (default) or end the VM. */
+  readonly onReboot?: 'restart' | 'exit';
+  /** Port 0x501 ends the VM with status (value << 1) | 1; default off. */
+  readonly debugExit?: boolean;
+  /** Runs this instead of a shell in the default guest. */
+  readonly command?: CommandOptions;
+  /** Size of the terminal that shows the console, for the default guest's shell. */
+  readonly terminal?: { readonly rows: number; readonly cols: number };
+  /** The KVM device; default /dev/kvm. */
+  readonly kvmDevice?: string;
+  /** Forces the kvm-pvm completions on or off, for tests; default: when the host needs them. */
+  readonly pvm?: boolean;
+}
+
+/** A checked configuration. */
+export interface MachineConfig {
+  readonly name: string;
+  readonly cpus: number;
+  readonly memory: number;
+  readonly cpuMasks: readonly CpuidMask[];
+  readonly onReboot: 'restart' | 'exit';
+  readonly debugExit: boolean;
+  readonly kvmDevice: string;
+}
+
+export const MAX_CPUS = 32;
+const DEFAULT_MEMORY = 256 * 2 ** 20;
+/** The default guest needs little, and every page costs time at its boot. */
+const DEFAULT_GUEST_MEMORY = 128 * 2 ** 20;
+/** A guest physical address has at most 46 bits on the processors KVM supports here. */
+const MEMORY_MAX = 2 ** 45;
+
+/** True when neither a kernel nor firmware is named. */
+export function bootsDefaultGuest(options: VirtualMachineOptions): boolean {
+  return options.kernel === undefined && options.firmware === undefined;
+}
+
+function config(message: string, hint: string): VexitError {
+  return new VexitError('ERR_CONFIG', message, hint);
+}
+
+function checkMemory(value: number | string): number {
+  const bytes = typeof value === 'string' ? parseSize(value) : value;
+  if (bytes === undefined || !Number.isSafeInteger(bytes)) {
+    throw config(`memory is not a size: ${value}`, 'write a number with a unit, such as 512M or 5G');
+  }
+  if (bytes < MEMORY_MIN) {
+    throw config(
+      `${formatSize(bytes)} of memory are too little`,
+      `give at least ${formatSize(MEMORY_MIN)}`,
+    );
+  }
+  if (bytes > MEMORY_MAX) {
+    throw config(`${value} of memory are more than a host can map`, 'give less');
+  }
+  return bytes;
+}
+
+/**
+ * Checks what needs no file.
+ * @throws VexitError ERR_CONFIG
+ */
+export function checkConfig(options: VirtualMachineOptions): MachineConfig {
+  const cpus = options.cpus ?? 1;
+  if (!Number.isInteger(cpus) || cpus < 1 || cpus > MAX_CPUS) {
+    throw config(`${cpus} vCPUs are not possible`, `give 1 to ${MAX_CPUS}`);
+  }
+  const name = options.name ?? 'vm';
+  if (!/^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$/.test(name)) {
+    throw config(
+      `${JSON.stringify(name)} is not a name for a VM`,
+      'use letters, digits, "_", "." and "-", at most 63, beginning with a letter or digit',
+    );
+  }
+  if (options.kernel !== undefined && options.firmware !== undefined) {
+    throw config('a kernel and firmware at once', 'give one of the two');
+  }
+  return {
+    name,
+    cpus,
+    memory: checkMemory(
+      options.memory ?? (bootsDefaultGuest(options) ? DEFAULT_GUEST_MEMORY : DEFAULT_MEMORY),
+    ),
+    cpuMasks: parseCpuMask(options.cpu ?? ''),
+    onReboot: options.onReboot ?? 'restart',
+    debugExit: options.debugExit ?? false,
+    kvmDevice: options.kvmDevice ?? '/dev/kvm',
+  };
+}

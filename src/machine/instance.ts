@@ -1,0 +1,264 @@
+/**
+ * One power-on of the machine: KVM's VM, guest memory, devices and vCPU workers. A guest's reboot
+ * disposes the instance and makes a new one, so nothing survives by accident.
+ */
+import { closeSync } from 'node:fs';
+import path from 'node:path';
+import { SHARE_ENV, Worker } from 'node:worker_threads';
+import type { BootResult } from '../boot/boot-result.js';
+import { MachineRequest } from '../bus/device.js';
+import { cpuidForVcpu, supportedCpuid, type CpuidMask } from '../kvm/cpuid.js';
+import { Kvm, type VmFd } from '../kvm/kvm.js';
+import { constant, native, packageRoot, type WatchHandle } from '../kvm/native.js';
+import { VcpuFd } from '../kvm/vcpu-fd.js';
+import { GuestMemory } from '../memory/guest-memory.js';
+import * as layout from '../memory/layout.js';
+import { VexitError, errorMessage } from '../util/errors.js';
+import { ControlBlock, DoorbellBit, RunState } from '../vcpu/control-block.js';
+import { setUpBootProcessor, setUpVcpu } from '../vcpu/setup.js';
+import { openBoard, planBoard, type Board, type BoardDescriptor } from './board.js';
+import type { MachineConfig } from './config.js';
+import { reportRequest, type ExitReport } from './exit-report.js';
+import type { VcpuMessage, VcpuWorkerData } from './worker-data.js';
+
+/** Puts a kernel into memory; called once per power-on. */
+export type BootLoader = (memory: GuestMemory) => Promise<BootResult>;
+
+/** What the instance tells its owner. */
+export interface InstanceEvents {
+  /** Devices have something for the host: a set of {@link DoorbellBit}s. */
+  readonly onDoorbells: (bits: number) => void;
+  /** The guest ended this power-on. All vCPUs are stopping. */
+  readonly onRequest: (kind: MachineRequest, report: ExitReport) => void;
+  /** No vCPU runs any more: the last chance to take what the devices hold. */
+  readonly onStopped: () => void;
+  /** A line for the log, from a vCPU worker. */
+  readonly onLog: (message: string) => void;
+}
+
+/** How the host differs from plain VT-x or AMD-V. */
+export interface HostAdjustments {
+  readonly pvm: boolean;
+  readonly cpuMasks: readonly CpuidMask[];
+}
+
+/** Time a vCPU worker has to leave its loop after a kick; it needs well under a millisecond. */
+const STOP_TIMEOUT_MS = 10_000;
+
+let exitHookInstalled = false;
+
+/** process.exit and uncaught exceptions wait for threads in KVM_RUN: kick them out first. */
+function installExitHook(): void {
+  if (exitHookInstalled) return;
+  exitHookInstalled = true;
+  process.on('exit', () => native().vcpuStopAll());
+}
+
+/** A machine that is on. */
+export class MachineInstance {
+  readonly board: Board;
+  private readonly control: ControlBlock;
+  private readonly vcpus: VcpuFd[] = [];
+  private readonly workers: Worker[] = [];
+  private readonly workerExits: Promise<void>[] = [];
+  private readonly romIds: number[] = [];
+  private readonly watch: WatchHandle;
+  private dump: { message: string; text: string } | undefined;
+  private waitingForPark: (() => void)[] = [];
+  private ended = false;
+
+  private constructor(
+    private readonly config: MachineConfig,
+    private readonly host: HostAdjustments,
+    private readonly events: InstanceEvents,
+    private readonly kvm: Kvm,
+    private readonly vm: VmFd,
+    readonly memory: GuestMemory,
+    private readonly hostEvent: number,
+    private readonly boardDescriptor: BoardDescriptor,
+  ) {
+    this.control = ControlBlock.create(hostEvent);
+    this.board = openBoard(boardDescriptor, this.control);
+    this.watch = native().watchReadable(hostEvent, () => this.onHostEvent());
+  }
+
+  /**
+   * Makes a machine, ready to start.
+   * @throws VexitError with nothing left behind
+   */
+  static async create(
+    config: MachineConfig,
+    host: HostAdjustments,
+    load: BootLoader,
+    events: InstanceEvents,
+  ): Promise<MachineInstance> {
+    installExitHook();
+    const undo: (() => void)[] = [];
+    try {
+      const kvm = Kvm.open(config.kvmDevice);
+      undo.push(() => kvm.close());
+      const limit = kvm.capability('KVM_CAP_MAX_VCPUS');
+      if (config.cpus > limit) {
+        throw new VexitError('ERR_CONFIG', `this host's KVM allows ${limit} vCPUs in a VM`);
+      }
+      const vm = kvm.createVm();
+      undo.push(() => vm.close());
+      vm.createIrqchip(layout.KVM_TSS_ADDRESS, layout.KVM_IDENTITY_MAP_ADDRESS);
+      const memory = GuestMemory.create(
+        `vexit-${config.name}`,
+        layout.memoryRegions(config.memory),
+      );
+      undo.push(() => memory.close());
+      vm.mapMemory(memory);
+      const hostEvent = native().eventfdCreate();
+      const descriptor = planBoard(config, vm.fd);
+      const machine = new MachineInstance(
+        ...[config, host, events, kvm, vm, memory, hostEvent, descriptor] as const,
+      );
+      undo.length = 0;
+      undo.push(() => machine.release());
+      const boot = await load(memory);
+      if (boot.rom !== undefined) machine.mapRom(boot.rom);
+      machine.createVcpus(boot);
+      return machine;
+    } catch (error) {
+      for (const step of undo.reverse()) step();
+      throw error;
+    }
+  }
+
+  private mapRom(rom: Uint8Array): void {
+    const { id } = native().memoryCreate('vexit-rom', rom.length);
+    this.romIds.push(id);
+    new Uint8Array(native().memoryWrap(id, 0, rom.length)).set(rom);
+    const at = layout.MMIO_HOLE_END - rom.length;
+    this.vm.mapSlot(at, id, 0, rom.length, constant('KVM_MEM_READONLY'));
+  }
+
+  private createVcpus(boot: BootResult): void {
+    const supported = supportedCpuid(this.kvm.fd);
+    const tscDeadline = this.kvm.capability('KVM_CAP_TSC_DEADLINE_TIMER') !== 0;
+    const masks = [...this.config.cpuMasks, ...this.host.cpuMasks];
+    const { cpus } = this.config;
+    for (let index = 0; index < cpus; index++) {
+      const vcpu = new VcpuFd(this.vm.createVcpu(index));
+      this.vcpus.push(vcpu);
+      setUpVcpu(vcpu, cpuidForVcpu(supported, index, cpus, masks, tscDeadline));
+    }
+    setUpBootProcessor(this.vcpus[0]!, boot.cpu);
+  }
+
+  /** Lets the vCPUs run. The first one starts at once, its worker takes over at the first exit. */
+  start(): void {
+    // The completions have to be armed before the first instruction, by the worker itself.
+    if (!this.host.pvm) native().vcpuHeadStart(this.vcpus[0]!.id);
+    this.vcpus.forEach((vcpu, index) => this.startWorker(vcpu, index));
+  }
+
+  private startWorker(vcpu: VcpuFd, index: number): void {
+    const data: VcpuWorkerData = {
+      vcpuId: vcpu.id,
+      index,
+      memory: this.memory.descriptor,
+      control: this.control.descriptor,
+      board: this.boardDescriptor,
+      pvm: this.host.pvm,
+    };
+    const worker = new Worker(path.join(packageRoot(), 'dist', 'vcpu-worker.js'), {
+      workerData: data,
+      name: `vcpu${index}`,
+      env: SHARE_ENV,
+      execArgv: [],
+      resourceLimits: { maxYoungGenerationSizeMb: 2, maxOldGenerationSizeMb: 64, stackSizeMb: 1 },
+    });
+    this.workers.push(worker);
+    this.workerExits.push(new Promise((resolve) => worker.once('exit', () => resolve())));
+    worker.on('message', (message: VcpuMessage) => {
+      if (message.type === 'log') this.events.onLog(message.message);
+      else this.dump ??= { message: message.message, text: message.dump };
+    });
+    worker.on('error', (error) => {
+      this.dump ??= { message: `vcpu ${index}: ${errorMessage(error)}`, text: '' };
+      this.control.request(MachineRequest.Fatal);
+    });
+  }
+
+  private onHostEvent(): void {
+    native().eventfdDrain(this.hostEvent);
+    const bits = this.control.takeDoorbells();
+    if ((bits & (1 << DoorbellBit.Parked)) !== 0) {
+      for (const check of this.waitingForPark.slice()) check();
+    }
+    this.events.onDoorbells(bits);
+    if ((bits & (1 << DoorbellBit.Request)) !== 0) void this.finish();
+  }
+
+  /** The guest asked for an end: stop the other vCPUs, then report with the dump, if any. */
+  private async finish(): Promise<void> {
+    if (this.ended) return;
+    this.ended = true;
+    await this.stopWorkers();
+    const { kind, data } = this.control.pendingRequest;
+    const report = reportRequest(kind, data, this.dump?.text);
+    const message = kind === MachineRequest.Fatal ? this.dump?.message : undefined;
+    this.events.onRequest(kind, message === undefined ? report : { ...report, message });
+  }
+
+  private async stopWorkers(): Promise<void> {
+    this.control.setState(RunState.Stopped);
+    for (const vcpu of this.vcpus) vcpu.stop();
+    const timer = setTimeout(() => {
+      for (const worker of this.workers) void worker.terminate();
+    }, STOP_TIMEOUT_MS);
+    await Promise.all(this.workerExits);
+    clearTimeout(timer);
+  }
+
+  /** Stops every vCPU between two instructions; resolves when all are parked. */
+  async pause(): Promise<void> {
+    this.control.setState(RunState.Paused);
+    for (const vcpu of this.vcpus) vcpu.kick();
+    await new Promise<void>((resolve) => {
+      const check = (): void => {
+        const done = this.control.parked === this.vcpus.length || this.ended;
+        if (!done) return;
+        this.waitingForPark = this.waitingForPark.filter((other) => other !== check);
+        resolve();
+      };
+      this.waitingForPark.push(check);
+      check();
+    });
+  }
+
+  /** Lets paused vCPUs go on. */
+  resume(): void {
+    this.control.setState(RunState.Running);
+  }
+
+  /** CLOCK_MONOTONIC nanoseconds at which the first vCPU entered the guest; 0 before it. */
+  get firstRunTime(): number {
+    return native().vcpuFirstRun(this.vcpus[0]!.id);
+  }
+
+  /** Switches the machine off and gives everything back. */
+  async dispose(): Promise<void> {
+    this.ended = true;
+    for (const check of this.waitingForPark.slice()) check();
+    await this.stopWorkers();
+    this.events.onStopped();
+    this.release();
+  }
+
+  private release(): void {
+    native().unwatch(this.watch);
+    for (const vcpu of this.vcpus.splice(0)) {
+      vcpu.detach();
+      native().vcpuClose(vcpu.id);
+    }
+    this.vm.close();
+    this.kvm.close();
+    this.memory.close();
+    for (const id of this.romIds.splice(0)) native().memoryRelease(id);
+    closeSync(this.hostEvent);
+  }
+}

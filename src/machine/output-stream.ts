@@ -1,0 +1,82 @@
+/** What a guest writes to a port, as a Node.js stream with bounded memory. */
+import { Readable } from 'node:stream';
+
+/** Kept for a reader that comes later; older output is dropped. */
+const BACKLOG_LIMIT = 256 * 1024;
+
+/** The host side of a device that writes. */
+export interface OutputSource {
+  /** All output so far, as bytes of the caller's own. */
+  take(): Uint8Array;
+}
+
+/**
+ * Bytes from a device. Once somebody reads, nothing is lost: when the reader is slow the device is
+ * no longer drained and the guest waits. Before anybody reads, the guest is not held up and the
+ * last 256 KiB are kept.
+ */
+export class OutputStream extends Readable {
+  private backlog: Uint8Array[] = [];
+  private backlogBytes = 0;
+  private wanted = false;
+  private attached = false;
+  /** Bytes dropped because nobody read. */
+  dropped = 0;
+
+  /** @param drain called when the reader wants more: move what the device holds to {@link deliver} */
+  constructor(private readonly drain: () => void) {
+    super({ highWaterMark: 64 * 1024 });
+  }
+
+  /** True when output should be fetched from the device now. */
+  get accepting(): boolean {
+    return this.wanted || !this.attached;
+  }
+
+  /** Moves what the device holds to the reader, as long as the reader accepts. */
+  drainFrom(device: OutputSource): void {
+    while (this.accepting) {
+      const bytes = device.take();
+      if (bytes.length === 0) return;
+      this.deliver(bytes);
+    }
+  }
+
+  /** Takes everything the device still holds, however far behind the reader is. */
+  flushFrom(device: OutputSource): void {
+    for (let bytes = device.take(); bytes.length > 0; bytes = device.take()) this.deliver(bytes);
+  }
+
+  /** Output from the device; the bytes are the stream's from now on. */
+  deliver(bytes: Uint8Array): void {
+    if (this.attached) {
+      this.wanted = this.push(bytes);
+      return;
+    }
+    this.backlog.push(bytes);
+    this.backlogBytes += bytes.length;
+    while (this.backlogBytes > BACKLOG_LIMIT && this.backlog.length > 1) {
+      const oldest = this.backlog.shift()!;
+      this.backlogBytes -= oldest.length;
+      this.dropped += oldest.length;
+    }
+  }
+
+  /** The device will write no more. */
+  end(): void {
+    this.flushBacklog();
+    this.push(null);
+  }
+
+  private flushBacklog(): void {
+    for (const bytes of this.backlog.splice(0)) this.push(bytes);
+    this.backlogBytes = 0;
+  }
+
+  override _read(): void {
+    this.attached = true;
+    this.wanted = true;
+    if (this.backlog.length > 0) this.flushBacklog();
+    else this.drain();
+  }
+}

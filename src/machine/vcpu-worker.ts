@@ -1,0 +1,39 @@
+/** Entry point of a vCPU's worker thread: opens the machine's devices in this thread and loops. */
+import { parentPort, workerData } from 'node:worker_threads';
+import { openBoard } from './board.js';
+import { VcpuFd } from '../kvm/vcpu-fd.js';
+import { GuestMemory } from '../memory/guest-memory.js';
+import { MachineRequest } from '../bus/device.js';
+import { errorMessage } from '../util/errors.js';
+import { ControlBlock } from '../vcpu/control-block.js';
+import { dumpVcpu } from '../vcpu/dump.js';
+import { ExitLoop } from '../vcpu/exit-loop.js';
+import { PvmCompletions } from '../vcpu/pvm/completions.js';
+import type { VcpuMessage, VcpuWorkerData } from './worker-data.js';
+
+function main(data: VcpuWorkerData): void {
+  const post = (message: VcpuMessage): void => parentPort?.postMessage(message);
+  const memory = GuestMemory.attach(data.memory);
+  const vcpu = new VcpuFd(data.vcpuId);
+  const control = new ControlBlock(data.control, data.index);
+  const { ports, mmio } = openBoard(data.board, control);
+  const quirks = data.pvm
+    ? new PvmCompletions(vcpu, memory, (message) => post({ type: 'log', message }))
+    : undefined;
+  const onFatal = (message: string, exitReason: number | undefined): void => {
+    post({ type: 'fatal', message, dump: dumpVcpu(vcpu, memory, data.index, exitReason) });
+  };
+  try {
+    new ExitLoop({ vcpu, ports, mmio, control, quirks, onFatal }).run();
+  } catch (error) {
+    // A defect of the VMM: this VM ends, with the reason; the process goes on.
+    const stack = error instanceof Error ? (error.stack ?? error.message) : errorMessage(error);
+    post({ type: 'fatal', message: `vcpu ${data.index}: ${stack}`, dump: '' });
+    control.request(MachineRequest.Fatal);
+  } finally {
+    vcpu.detach();
+    memory.close();
+  }
+}
+
+main(workerData as VcpuWorkerData);

@@ -1,0 +1,288 @@
+/** The library's face of a VM: create, start, talk to it, wait for its end. */
+import { EventEmitter } from 'node:events';
+import type { Readable, Writable } from 'node:stream';
+import type { AgentChannel } from '../agent/agent-channel.js';
+import { MachineRequest } from '../bus/device.js';
+import { VexitError } from '../util/errors.js';
+import { DoorbellBit } from '../vcpu/control-block.js';
+import { planBoot, type BootPlan } from './boot-plan.js';
+import { checkConfig, type MachineConfig, type VirtualMachineOptions } from './config.js';
+import { ConsolePort } from './console-port.js';
+import { EXIT_STATUS, type ExitReport } from './exit-report.js';
+import { MachineInstance } from './instance.js';
+import { OutputStream } from './output-stream.js';
+
+/** Where a VM is in its life. */
+export type VmState = 'created' | 'running' | 'paused' | 'stopped';
+
+/** Events of a {@link VirtualMachine}. */
+export interface VirtualMachineEvents {
+  /** The state has changed. */
+  state: [VmState];
+  /** The guest rebooted and starts again. */
+  reboot: [];
+  /** The VM has ended; its streams have ended too. */
+  exit: [ExitReport];
+  /** Something people should know, such as kernel parameters that this host needs. */
+  note: [string];
+}
+
+/** A serial port: bytes to and from the guest. */
+export interface SerialStreams {
+  /** What the guest writes. Kept (256 KiB) until somebody reads. */
+  readonly output: Readable;
+  /** What the guest reads. Back-pressure comes from the guest. */
+  readonly input: Writable;
+}
+
+const SERIAL_COUNT = 4;
+/** The second serial port belongs to the agent of the default guest. */
+const AGENT_PORT = 1;
+
+/**
+ * A virtual machine. Several may live in one process.
+ *
+ * ```ts
+ * const vm = await VirtualMachine.create({ kernel: 'vmlinux', initrd: 'root.cpio' });
+ * vm.serial.output.pipe(process.stdout);
+ * await vm.start();
+ * const { reason } = await vm.wait();
+ * ```
+ */
+export class VirtualMachine extends EventEmitter<VirtualMachineEvents> {
+  /** The four serial ports, COM1 to COM4; the first is the console. */
+  readonly serials: readonly SerialStreams[];
+  /** What the guest writes to port 0xe9. */
+  readonly debugConsole: Readable;
+  /** What firmware writes to port 0x402. */
+  readonly firmwareLog: Readable;
+  /** The default guest's agent: the command's streams and exit. Undefined for other guests. */
+  readonly agent: AgentChannel | undefined;
+  /** Notes given before anybody could listen. */
+  readonly notes: readonly string[];
+
+  private readonly ports: ConsolePort[];
+  private readonly debugOut: OutputStream;
+  private readonly firmwareOut: OutputStream;
+  private instance: MachineInstance | undefined;
+  private currentState: VmState = 'created';
+  private report: ExitReport | undefined;
+  private transition: Promise<void> = Promise.resolve();
+
+  private constructor(
+    private readonly config: MachineConfig,
+    private readonly plan: BootPlan,
+    agent: typeof AgentChannel | undefined,
+  ) {
+    super();
+    this.notes = plan.notes;
+    this.ports = Array.from(
+      { length: SERIAL_COUNT },
+      (_, i) => new ConsolePort(() => this.instance?.board.serials[i]),
+    );
+    this.serials = this.ports;
+    this.debugOut = new OutputStream(() => this.drainDebug());
+    this.firmwareOut = new OutputStream(() => this.drainDebug());
+    this.debugConsole = this.debugOut;
+    this.firmwareLog = this.firmwareOut;
+    if (agent !== undefined) {
+      const port = this.ports[AGENT_PORT]!;
+      this.agent = new agent(
+        (bytes) => port.offer(bytes),
+        () => port.drain(),
+      );
+      port.divert(this.agent);
+    }
+  }
+
+  /**
+   * Checks the options, loads the kernel and makes the machine; it does not run yet.
+   * @throws VexitError; nothing is left behind
+   */
+  static async create(options: VirtualMachineOptions = {}): Promise<VirtualMachine> {
+    const config = checkConfig(options);
+    const plan = await planBoot(options, config);
+    const agent = plan.hasAgent
+      ? (await import('../agent/agent-channel.js')).AgentChannel
+      : undefined;
+    const vm = new VirtualMachine(config, plan, agent);
+    vm.instance = await vm.powerOn();
+    return vm;
+  }
+
+  /** The console. */
+  get serial(): SerialStreams {
+    return this.ports[0]!;
+  }
+
+  get name(): string {
+    return this.config.name;
+  }
+
+  get state(): VmState {
+    return this.currentState;
+  }
+
+  /** How the VM ended; undefined while it has not. */
+  get exitReport(): ExitReport | undefined {
+    return this.report;
+  }
+
+  /** CLOCK_MONOTONIC nanoseconds of the first guest instruction since power-on; 0 before it. */
+  get firstRunTime(): number {
+    return this.instance?.firstRunTime ?? 0;
+  }
+
+  private powerOn(): Promise<MachineInstance> {
+    return MachineInstance.create(this.config, this.plan.host, this.plan.load, {
+      onDoorbells: (bits) => this.onDoorbells(bits),
+      onStopped: () => this.flush(),
+      onRequest: (kind, report) => this.onRequest(kind, report),
+      onLog: (message) => this.emit('note', message),
+    });
+  }
+
+  /**
+   * Lets the guest run.
+   * @throws VexitError ERR_STATE unless the VM has just been created
+   */
+  start(): Promise<void> {
+    return this.exclusive(() => {
+      if (this.currentState !== 'created' || this.instance === undefined) throw this.wrong('start');
+      this.instance.start();
+      this.setState('running');
+      return Promise.resolve();
+    });
+  }
+
+  /** Stops the vCPUs between two instructions; devices keep their state. */
+  pause(): Promise<void> {
+    return this.exclusive(async () => {
+      if (this.currentState !== 'running' || this.instance === undefined) throw this.wrong('pause');
+      await this.instance.pause();
+      if (this.report === undefined) this.setState('paused');
+    });
+  }
+
+  /** Lets a paused guest go on. */
+  resume(): Promise<void> {
+    return this.exclusive(() => {
+      if (this.currentState !== 'paused' || this.instance === undefined) throw this.wrong('resume');
+      this.instance.resume();
+      this.setState('running');
+      return Promise.resolve();
+    });
+  }
+
+  /** Presses the ACPI power button: a guest that listens shuts down by itself. */
+  pressPowerButton(): void {
+    if (this.currentState !== 'running') throw this.wrong('press the power button of');
+    this.instance?.board.power.pressPowerButton();
+  }
+
+  /** Switches the VM off at once. Safe in every state, and more than once. */
+  stop(): Promise<void> {
+    return this.exclusive(async () => {
+      await this.end({
+        reason: 'stopped',
+        status: EXIT_STATUS.interrupted,
+        message: 'the VM was stopped',
+      });
+    });
+  }
+
+  /** Resolves when the VM has ended. */
+  wait(): Promise<ExitReport> {
+    if (this.report !== undefined) return Promise.resolve(this.report);
+    return new Promise((resolve) => this.once('exit', resolve));
+  }
+
+  /** `await using vm = ...` stops the VM at the end of the block. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
+  }
+
+  /** One change of state at a time. */
+  private exclusive<T>(change: () => Promise<T>): Promise<T> {
+    const result = this.transition.then(change);
+    this.transition = result.then(
+      () => undefined,
+      () => undefined,
+    );
+    return result;
+  }
+
+  private wrong(action: string): VexitError {
+    return new VexitError('ERR_STATE', `cannot ${action} a VM that is ${this.currentState}`);
+  }
+
+  private setState(state: VmState): void {
+    this.currentState = state;
+    this.emit('state', state);
+  }
+
+  private onRequest(kind: MachineRequest, report: ExitReport): void {
+    void this.exclusive(async () => {
+      if (this.report !== undefined) return;
+      if (kind === MachineRequest.Reset && this.config.onReboot === 'restart') {
+        await this.restart();
+      } else {
+        await this.end(report);
+      }
+    });
+  }
+
+  private async restart(): Promise<void> {
+    try {
+      await this.instance?.dispose();
+      this.instance = undefined;
+      this.emit('reboot');
+      this.instance = await this.powerOn();
+      this.instance.start();
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error);
+      await this.end({
+        reason: 'internal-error',
+        status: EXIT_STATUS.internalError,
+        message: `the VM could not start again: ${message}`,
+      });
+    }
+  }
+
+  private async end(report: ExitReport): Promise<void> {
+    if (this.report !== undefined) return;
+    this.report = report;
+    await this.instance?.dispose();
+    this.instance = undefined;
+    for (const port of this.ports) port.end();
+    this.debugOut.end();
+    this.firmwareOut.end();
+    this.agent?.close();
+    this.setState('stopped');
+    this.emit('exit', report);
+  }
+
+  private onDoorbells(bits: number): void {
+    const rung = (bit: DoorbellBit): boolean => (bits & (1 << bit)) !== 0;
+    this.ports.forEach((port, i) => {
+      if (rung(DoorbellBit.Serial0 + i)) port.drain();
+      if (rung(DoorbellBit.SerialSpace0 + i)) port.onSpace();
+    });
+    if (rung(DoorbellBit.DebugConsole) || rung(DoorbellBit.FirmwareLog)) this.drainDebug();
+  }
+
+  private flush(): void {
+    for (const port of this.ports) port.flush();
+    const board = this.instance?.board;
+    if (board === undefined) return;
+    this.debugOut.flushFrom(board.debugConsole);
+    this.firmwareOut.flushFrom(board.firmwareLog);
+  }
+
+  private drainDebug(): void {
+    const board = this.instance?.board;
+    if (board === undefined) return;
+    this.debugOut.drainFrom(board.debugConsole);
+    this.firmwareOut.drainFrom(board.firmwareLog);
+  }
+}
