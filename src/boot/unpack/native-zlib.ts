@@ -32,5 +32,6 @@ export async function unzstd(): Promise<Decompressor> {
     return (input, size) => exactly(native(input.subarray(0, -4), options(size)), size);
   }
   const { decompress } = await import('fzstd');
-  return (input, size) => exactly(decompress(input.subarray(0, -4), new Uint8Array(size)), size);
+  return (input, size) =>
+    exactly(decompress(input.subarray(0, -4), new Uint8Array(size)), size);
 }

@@ -31,6 +31,21 @@ const COMPRESSIONS: readonly Compression[] = [
     magic: [0x02, 0x21, 0x4c, 0x18],
     load: async () => (await import('./lz4.js')).unlz4,
   },
+  {
+    name: 'xz',
+    magic: [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00],
+    load: async () => (await import('./xz.js')).unxz,
+  },
+  {
+    name: 'bzip2',
+    magic: [0x42, 0x5a, 0x68],
+    load: async () => (await import('./bzip2.js')).unbzip2,
+  },
+  {
+    name: 'lzma',
+    magic: [0x5d, 0x00, 0x00],
+    load: async () => (await import('./lzma.js')).unlzma,
+  },
 ];
 
 const SIZE_BYTES = 4;
