@@ -3,7 +3,7 @@
  * chapter 13). KVM's image has the standard format, and that is what is stored and loaded here.
  */
 import { Gpr } from '../../kvm/registers.js';
-import type { Instruction } from './decoder.js';
+import type { Instruction } from './instruction.js';
 import type { GuestCpu } from './guest-cpu.js';
 import { Vector } from './guest-cpu.js';
 import * as operands from './operands.js';
@@ -20,6 +20,7 @@ const YMM_OFFSET = 576;
 const YMM_SIZE = 256;
 /** x87, SSE and AVX: what this host's guests can enable. */
 const KNOWN = FP | SSE | YMM;
+const XMM_OFFSET = 160;
 const MXCSR_OFFSET = 24;
 /** 24 to 31: MXCSR and its mask, which belong to SSE and AVX alike. */
 const MXCSR_SIZE = 8;
@@ -72,8 +73,8 @@ function xsave(cpu: GuestCpu, insn: Instruction, address: bigint): boolean {
     }
   }
   if ((mask & (SSE | YMM)) !== 0n) {
-    const mxcsr = state.subarray(MXCSR_OFFSET, MXCSR_OFFSET + MXCSR_SIZE);
-    cpu.writeLinear(address + BigInt(MXCSR_OFFSET), mxcsr);
+    const stored = state.subarray(MXCSR_OFFSET, MXCSR_OFFSET + MXCSR_SIZE);
+    cpu.writeLinear(address + BigInt(MXCSR_OFFSET), stored);
   }
   view(header).setBigUint64(0, (old & ~mask) | (inUse & mask), true);
   cpu.writeLinear(address + BigInt(HEADER), header);
@@ -101,13 +102,14 @@ function xrstor(cpu: GuestCpu, insn: Instruction, address: bigint): boolean {
     }
   }
   if ((mask & (SSE | YMM)) !== 0n) {
-    const mxcsr = view(source).getUint32(MXCSR_OFFSET, true);
-    if ((mxcsr & 0xffff0000) !== 0) return refuse(cpu);
-    view(state).setUint32(MXCSR_OFFSET, mxcsr, true);
+    const loaded = view(source).getUint32(MXCSR_OFFSET, true);
+    if ((loaded & 0xffff0000) !== 0) return refuse(cpu);
+    view(state).setUint32(MXCSR_OFFSET, loaded, true);
+    if ((present & SSE) === 0n && (mask & SSE) !== 0n) state.fill(0, XMM_OFFSET, LEGACY_USED);
   }
-  // KVM puts a component whose XSTATE_BV bit is clear into its initial state, as XRSTOR does.
+  // MXCSR is loaded even where XSTATE_BV has no SSE, so that bit stays set. Otherwise KVM puts a component whose XSTATE_BV bit is clear into its initial state, as XRSTOR does.
   const kept = view(state).getBigUint64(HEADER, true) & ~mask;
-  view(state).setBigUint64(HEADER, kept | (present & mask), true);
+  view(state).setBigUint64(HEADER, kept | ((present | SSE) & mask), true);
   cpu.writeXsave(state);
   operands.retire(cpu, insn);
   return true;
@@ -133,6 +135,65 @@ function fxrstor(cpu: GuestCpu, insn: Instruction, address: bigint): boolean {
   return true;
 }
 
+/** 0F AE /2 and /3: LDMXCSR, STMXCSR. */
+function mxcsr(cpu: GuestCpu, insn: Instruction, address: bigint, load: boolean): boolean {
+  const state = cpu.readXsave();
+  if (load) {
+    const value = Number(operands.readMemory(cpu, address, 4));
+    if ((value & 0xffff0000) !== 0) return refuse(cpu);
+    view(state).setUint32(MXCSR_OFFSET, value, true);
+    writeLegacy(cpu, state);
+  } else {
+    cpu.writeLinear(address, state.subarray(MXCSR_OFFSET, MXCSR_OFFSET + 4));
+  }
+  operands.retire(cpu, insn);
+  return true;
+}
+
+/** Writes a state whose x87 or SSE part is no longer the initial one. */
+function writeLegacy(cpu: GuestCpu, state: Uint8Array): void {
+  const bits = view(state).getBigUint64(HEADER, true);
+  view(state).setBigUint64(HEADER, bits | FP | SSE, true);
+  cpu.writeXsave(state);
+}
+
+const FCW = 0;
+const FSW = 2;
+/** Abridged tag word: a bit a register, 0 for empty. */
+const FTW = 4;
+/** FSW without the exception flags, stack fault, error summary and busy. */
+const FSW_WITHOUT_EXCEPTIONS = 0x7f00;
+
+/** D9 /5 FLDCW, DB E2 FNCLEX, DF E0 FNSTSW AX: what a kernel does to the x87 unit. */
+export function x87(cpu: GuestCpu, insn: Instruction): boolean {
+  const operation = (insn.modrm >> 3) & 7;
+  const state = cpu.readXsave();
+  const words = view(state);
+  if (insn.opcode === 0xd9 && insn.isMemory && operation === 5) {
+    const value = operands.readMemory(cpu, operands.linearAddress(cpu, insn), 2);
+    words.setUint16(FCW, Number(value) | 0x40, true);
+    writeLegacy(cpu, state);
+  } else if (insn.opcode === 0xdb && insn.modrm === 0xe2) {
+    words.setUint16(FSW, words.getUint16(FSW, true) & FSW_WITHOUT_EXCEPTIONS, true);
+    writeLegacy(cpu, state);
+  } else if (insn.opcode === 0xdf && insn.modrm === 0xe0) {
+    operands.writeRegister(cpu, 0, 2, BigInt(words.getUint16(FSW, true)));
+  } else {
+    return false;
+  }
+  operands.retire(cpu, insn);
+  return true;
+}
+
+/** 0F 77: EMMS. */
+export function emms(cpu: GuestCpu, insn: Instruction): boolean {
+  const state = cpu.readXsave();
+  state[FTW] = 0;
+  writeLegacy(cpu, state);
+  operands.retire(cpu, insn);
+  return true;
+}
+
 /** 0F AE with a memory operand: /0 FXSAVE, /1 FXRSTOR, /4 XSAVE, /5 XRSTOR, /6 XSAVEOPT. */
 export function group15Memory(cpu: GuestCpu, insn: Instruction): boolean {
   const operation = (insn.modrm >> 3) & 7;
@@ -143,6 +204,9 @@ export function group15Memory(cpu: GuestCpu, insn: Instruction): boolean {
     case 1:
       if (!aligned(16n)) return refuse(cpu);
       return operation === 0 ? fxsave(cpu, insn, address) : fxrstor(cpu, insn, address);
+    case 2:
+    case 3:
+      return mxcsr(cpu, insn, address, operation === 2);
     case 4:
     case 6:
       return aligned(64n) ? xsave(cpu, insn, address) : refuse(cpu);

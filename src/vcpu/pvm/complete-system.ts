@@ -1,7 +1,6 @@
 /** System instructions and exceptions that KVM's emulator lacks at CPL 0 (SDM volume 2). */
-import { randomFillSync } from 'node:crypto';
 import { Gpr } from '../../kvm/registers.js';
-import type { Instruction } from './decoder.js';
+import type { Instruction } from './instruction.js';
 import type { GuestCpu } from './guest-cpu.js';
 import { MsrIndex, Rflags, Vector } from './guest-cpu.js';
 import * as operands from './operands.js';
@@ -10,14 +9,15 @@ import { userCodeSegment, userStackSegment } from './segments.js';
 const CR4_FSGSBASE = 1n << 16n;
 const CR4_OSXSAVE = 1n << 18n;
 
-/** Skips an instruction that has no effect a guest can see here: fences, hints, FWAIT. */
+/** Skips an instruction that has no effect a guest can see here: hints, FWAIT. */
 export function nothing(cpu: GuestCpu, insn: Instruction): boolean {
   operands.retire(cpu, insn);
   return true;
 }
 
-/** CC: INT3 is a trap, so the guest's frame points behind it. */
+/** CC: INT3 is a trap, so the guest's frame points behind it; CD 03 is the same at CPL 0. */
 export function int3(cpu: GuestCpu, insn: Instruction): boolean {
+  if (insn.opcode === 0xcd && insn.immediate !== 3) return false;
   operands.retire(cpu, insn);
   cpu.inject(Vector.Breakpoint);
   return true;
@@ -80,6 +80,14 @@ export function group7(cpu: GuestCpu, insn: Instruction): boolean {
       }
       break;
     }
+    case 0xf9: {
+      // RDTSCP
+      const tsc = cpu.readMsr(MsrIndex.Tsc);
+      cpu.regs.set(Gpr.Rax, tsc & 0xffffffffn);
+      cpu.regs.set(Gpr.Rdx, tsc >> 32n);
+      cpu.regs.set(Gpr.Rcx, cpu.readMsr(MsrIndex.TscAux) & 0xffffffffn);
+      break;
+    }
     case 0xf8: {
       // SWAPGS
       const base = cpu.segmentBase('gs');
@@ -111,27 +119,6 @@ export function fsGsBase(cpu: GuestCpu, insn: Instruction): boolean {
       return true;
     }
     cpu.setSegmentBase(segment, base);
-  }
-  operands.retire(cpu, insn);
-  return true;
-}
-
-const random = new Uint8Array(8);
-
-/** 0F C7 /6 and /7 on registers: RDRAND, RDSEED, and with F3 RDPID. */
-export function group9Register(cpu: GuestCpu, insn: Instruction): boolean {
-  const operation = (insn.modrm >> 3) & 7;
-  if (operation < 6 || insn.isMemory) return false;
-  if (insn.rep === 0xf3) {
-    if (operation !== 7) return false;
-    const size = cpu.codeSize === 64 ? 8 : 4;
-    operands.writeRegister(cpu, insn.rm, size, cpu.readMsr(MsrIndex.TscAux) & 0xffffffffn);
-  } else {
-    randomFillSync(random);
-    const value = new DataView(random.buffer).getBigUint64(0, true);
-    operands.writeRegister(cpu, insn.rm, insn.operandSize, value);
-    const { CF, PF, AF, ZF, SF, OF } = Rflags;
-    operands.setFlags(cpu, CF | PF | AF | ZF | SF | OF, CF);
   }
   operands.retire(cpu, insn);
   return true;

@@ -1,33 +1,26 @@
 /** Which completion belongs to which opcode. */
-import { group15Memory } from './complete-fpu.js';
+import { group6, larLsl } from './complete-descriptor.js';
+import { emms, group15Memory, x87 } from './complete-fpu.js';
 import * as integer from './complete-integer.js';
 import * as system from './complete-system.js';
-import type { Instruction } from './decoder.js';
-import { OpcodeMap } from './decoder.js';
+import type { Instruction } from './instruction.js';
+import { OpcodeMap } from './instruction.js';
 import type { GuestCpu } from './guest-cpu.js';
 import { GuestPageFault } from './guest-cpu.js';
 
 /** Does the instruction's work; false, with nothing changed, when it cannot. */
 type Completion = (cpu: GuestCpu, insn: Instruction) => boolean;
 
-/** 0F AE: FXSAVE/XSAVE family and CLFLUSH in memory, fences and FS/GS base in registers. */
+/** 0F AE: FXSAVE/XSAVE family and CLWB in memory, FS/GS base in registers. */
 function group15(cpu: GuestCpu, insn: Instruction): boolean {
   const operation = (insn.modrm >> 3) & 7;
   if (!insn.isMemory) {
-    if (insn.rep === 0xf3 && operation <= 3) return system.fsGsBase(cpu, insn);
-    // LFENCE, MFENCE, SFENCE: every exit orders all memory accesses already.
-    return operation >= 5 && insn.rep === 0 ? system.nothing(cpu, insn) : false;
+    return insn.rep === 0xf3 && system.fsGsBase(cpu, insn);
   }
-  // CLFLUSH, and with 66 CLWB and CLFLUSHOPT: the guest's caches are the host's, and coherent.
-  const flush = operation === 7 || (operation === 6 && insn.operandSizePrefix);
-  if (flush && insn.rep === 0) return system.nothing(cpu, insn);
-  return insn.rep === 0 && !insn.operandSizePrefix && group15Memory(cpu, insn);
-}
-
-/** 0F C7: CMPXCHG16B in memory, random numbers and RDPID in registers. */
-function group9(cpu: GuestCpu, insn: Instruction): boolean {
-  if (!insn.isMemory) return system.group9Register(cpu, insn);
-  return ((insn.modrm >> 3) & 7) === 1 && integer.cmpxchg16b(cpu, insn);
+  if (insn.rep !== 0) return false;
+  // 66 0F AE /6: CLWB. The guest's caches are the host's, and coherent.
+  if (insn.operandSizePrefix) return operation === 6 && system.nothing(cpu, insn);
+  return group15Memory(cpu, insn);
 }
 
 /** 0F 01: only the register forms are completed. */
@@ -44,29 +37,30 @@ const COMPLETIONS = new Map<number, Completion>([
   [key(Primary, 0x90), system.nothing], // NOP, PAUSE
   [key(Primary, 0x9b), system.nothing], // FWAIT
   [key(Primary, 0xcc), system.int3],
+  [key(Primary, 0xcd), system.int3],
+  [key(Primary, 0xd9), x87],
+  [key(Primary, 0xdb), x87],
+  [key(Primary, 0xdf), x87],
   [key(Primary, 0xfc), system.directionFlag],
   [key(Primary, 0xfd), system.directionFlag],
+  [key(Escape0f, 0x00), group6],
   [key(Escape0f, 0x01), group7],
+  [key(Escape0f, 0x02), larLsl],
+  [key(Escape0f, 0x03), larLsl],
   [key(Escape0f, 0x07), system.sysret],
   [key(Escape0f, 0x0b), system.undefinedInstruction],
-  [key(Escape0f, 0x0d), system.nothing], // PREFETCHW
+  [key(Escape0f, 0x1e), system.nothing], // ENDBR64
+  [key(Escape0f, 0x1f), system.nothing], // NOP with an operand
+  [key(Escape0f, 0x77), emms],
   [key(Escape0f, 0xae), group15],
   [key(Escape0f, 0xb8), integer.popcnt],
   [key(Escape0f, 0xb9), system.undefinedInstruction],
-  [key(Escape0f, 0xbc), integer.bitScan],
-  [key(Escape0f, 0xbd), integer.bitScan],
-  [key(Escape0f, 0xc3), integer.movnti],
-  [key(Escape0f, 0xc7), group9],
+  [key(Escape0f, 0xc7), integer.cmpxchg16b],
   [key(Escape0f, 0xff), system.undefinedInstruction],
-  [key(Escape0f38, 0xf0), integer.movbeOrCrc32],
-  [key(Escape0f38, 0xf1), integer.movbeOrCrc32],
+  [key(Escape0f38, 0xf0), integer.crc32],
+  [key(Escape0f38, 0xf1), integer.crc32],
   [key(Escape0f38, 0xf6), integer.adxAddition],
 ]);
-// 0F 18 to 0F 1F: prefetches and NOPs with an operand, ENDBR64 and CLDEMOTE among them.
-for (let opcode = 0x18; opcode <= 0x1f; opcode++) {
-  COMPLETIONS.set(key(Escape0f, opcode), system.nothing);
-}
-
 /**
  * Completes one decoded instruction at CPL 0. A memory operand that is not there becomes the
  * guest's page fault.

@@ -7,15 +7,17 @@ import { Gpr } from '../../kvm/registers.js';
 import type { VcpuFd } from '../../kvm/vcpu-fd.js';
 import type { GuestMemory } from '../../memory/guest-memory.js';
 import { complete, isPlainStep } from './complete.js';
-import { decode, Instruction } from './decoder.js';
-import { Vector } from './guest-cpu.js';
+import { decode } from './decoder.js';
+import { NotInRam } from './guest-cpu.js';
 import { IdtReader } from './idt.js';
-import { KvmGuestCpu, NotInRam } from './kvm-guest-cpu.js';
+import { Instruction } from './instruction.js';
+import { KvmGuestCpu } from './kvm-guest-cpu.js';
 import type { SyscallMsrs } from './syscall-entry.js';
+import { SoftwareInterrupt } from './software-interrupt.js';
 import { readSyscallMsrs, SyscallEntry } from './syscall-entry.js';
 
-/** DR7: global enable of breakpoint 0 (execution, one byte), and the bit that is always 1. */
-const DR7_BREAKPOINT_0 = 0x402n;
+/** DR7: global enables of breakpoints 0 and 1 (execution), and the bit that is always 1. */
+const DR7 = { pageFault: 0x002n, invalidOpcode: 0x008n, fixed: 0x400n } as const;
 const MAX_INSTRUCTION = 15;
 
 /** How often each kind of event was completed. */
@@ -23,6 +25,7 @@ export interface PvmCounters {
   instructions: number;
   systemCalls: number;
   pageFaults: number;
+  softwareInterrupts: number;
   singleSteps: number;
 }
 
@@ -32,11 +35,13 @@ export class PvmCompletions {
     instructions: 0,
     systemCalls: 0,
     pageFaults: 0,
+    softwareInterrupts: 0,
     singleSteps: 0,
   };
   private readonly cpu: KvmGuestCpu;
   private readonly idt: IdtReader;
   private readonly entry: SyscallEntry;
+  private readonly interrupt: SoftwareInterrupt;
   private readonly insn = new Instruction();
   private readonly code = new Uint8Array(MAX_INSTRUCTION);
   private readonly debug = {
@@ -44,8 +49,9 @@ export class PvmCompletions {
     step: constant('KVM_GUESTDBG_ENABLE') | constant('KVM_GUESTDBG_SINGLESTEP'),
   };
   private msrs: SyscallMsrs = { star: 0n, lstar: 0n, fmask: 0n };
-  /** First instruction of the guest's #PF handler, where the breakpoint is. */
-  private handler: bigint | undefined;
+  /** First instructions of the guest's #PF and #UD handlers, where the breakpoints are. */
+  private pageFault: bigint | undefined;
+  private invalidOpcode: bigint | undefined;
   private stepping = false;
   private attached = false;
 
@@ -57,6 +63,7 @@ export class PvmCompletions {
     this.cpu = new KvmGuestCpu(vcpu, memory);
     this.idt = new IdtReader(this.cpu);
     this.entry = new SyscallEntry(this.cpu);
+    this.interrupt = new SoftwareInterrupt(this.cpu, this.idt);
   }
 
   /**
@@ -66,12 +73,12 @@ export class PvmCompletions {
    */
   attach(): void {
     this.attached = true;
-    if (this.handler !== undefined) this.vcpu.setGuestDebug(0);
+    if (this.pageFault !== undefined) this.vcpu.setGuestDebug(0);
     this.stepping = false;
-    this.handler = undefined;
+    this.pageFault = this.invalidOpcode = undefined;
     this.msrs = readSyscallMsrs(this.cpu);
     this.cpu.beginAfresh();
-    this.followHandler();
+    this.followHandlers();
   }
 
   /** Reads the registers, once an event. */
@@ -101,7 +108,7 @@ export class PvmCompletions {
     cpu.commit();
     this.counters.instructions++;
     if (this.stepping) this.arm();
-    this.followHandler();
+    this.followHandlers();
     return true;
   }
 
@@ -123,23 +130,32 @@ export class PvmCompletions {
       this.arm();
       return true;
     }
-    if (this.handler === undefined) return false;
-    const { cpu } = this;
+    if (this.pageFault === undefined) return false;
+    const { cpu, counters } = this;
     this.begin();
-    this.followHandler();
-    if (cpu.regs.get(Gpr.Rip) !== this.handler) return true;
-    if (this.entry.tryEnter(this.msrs)) {
-      this.counters.systemCalls++;
+    this.followHandlers();
+    const rip = cpu.regs.get(Gpr.Rip);
+    if (rip === this.pageFault) {
+      if (this.entry.tryEnter(this.msrs)) {
+        counters.systemCalls++;
+        cpu.commit();
+        return true;
+      }
+      counters.pageFaults++;
+    } else if (rip !== this.invalidOpcode) {
+      // The handlers have moved since the breakpoints were set.
+      return true;
+    } else if (this.interrupt.tryDeliver()) {
+      counters.softwareInterrupts++;
       cpu.commit();
       return true;
     }
-    this.counters.pageFaults++;
     this.passBreakpoint();
     return true;
   }
 
   /**
-   * A real page fault: gets past the breakpoint, which RFLAGS.RF does not suppress here. The usual
+   * A real fault: gets past the breakpoint, which RFLAGS.RF does not suppress here. The usual
    * first instructions of a handler are done in place; others are single-stepped without it.
    */
   private passBreakpoint(): void {
@@ -163,24 +179,31 @@ export class PvmCompletions {
     if (this.vcpu.writeMsrs([{ index, value }]) !== 1) return false;
     // Read back: KVM may have kept fewer bits than were written.
     this.msrs = readSyscallMsrs(this.cpu);
-    this.followHandler();
+    this.followHandlers();
     return true;
   }
 
-  /** Puts the breakpoint where the guest's IDT now has its #PF handler. */
-  private followHandler(): void {
+  /** Puts the breakpoints where the guest's IDT now has its handlers. */
+  private followHandlers(): void {
     if (this.msrs.lstar === 0n) return;
-    const handler = this.idt.handler(Vector.PageFault);
-    if (handler === undefined || handler === this.handler) return;
-    this.handler = handler;
-    this.log(`page faults are handled at 0x${handler.toString(16)}`);
+    const { idt } = this;
+    idt.readHandlers();
+    if (idt.pageFault === undefined) return;
+    if (idt.pageFault === this.pageFault && idt.invalidOpcode === this.invalidOpcode) return;
+    this.pageFault = idt.pageFault;
+    // One handler for all vectors cannot tell them apart, nor can a breakpoint on it.
+    this.invalidOpcode = idt.invalidOpcode;
+    this.log(`page faults are handled at 0x${idt.pageFault.toString(16)}`);
     if (!this.stepping) this.arm();
   }
 
   private arm(): void {
     this.stepping = false;
-    if (this.handler === undefined) return;
-    const { breakpoint } = this.debug;
-    this.vcpu.setGuestDebug(breakpoint, [this.handler, 0n, 0n, 0n, 0n, 0n, 0n, DR7_BREAKPOINT_0]);
+    const { pageFault, invalidOpcode } = this;
+    if (pageFault === undefined) return;
+    const both = invalidOpcode !== undefined && invalidOpcode !== pageFault;
+    const dr7 = DR7.fixed | DR7.pageFault | (both ? DR7.invalidOpcode : 0n);
+    const addresses = [pageFault, both ? invalidOpcode : 0n];
+    this.vcpu.setGuestDebug(this.debug.breakpoint, [...addresses, 0n, 0n, 0n, 0n, 0n, dr7]);
   }
 }

@@ -3,7 +3,7 @@
  * {@link KvmGuestCpu}; unit tests give a fake.
  */
 import type { GeneralRegisters, Segment } from '../../kvm/registers.js';
-import type { CodeSize } from './decoder.js';
+import type { CodeSize } from './instruction.js';
 
 /** Exception vectors (SDM volume 3, table 6-1). */
 export enum Vector {
@@ -35,6 +35,7 @@ export const Rflags = {
 
 /** Model-specific registers the completions use. */
 export enum MsrIndex {
+  Tsc = 0x10,
   TscAux = 0xc0000103,
   Star = 0xc0000081,
   Lstar = 0xc0000082,
@@ -53,6 +54,9 @@ export class GuestPageFault extends Error {
   }
 }
 
+/** An operand in a device's window or behind a hole: no completion can reach it. */
+export class NotInRam extends Error {}
+
 /** The completions' view of one stopped vCPU. */
 export interface GuestCpu {
   /** General registers, RIP and RFLAGS; changes reach the guest. */
@@ -65,6 +69,9 @@ export interface GuestCpu {
   segmentBase(name: 'cs' | 'ds' | 'es' | 'ss' | 'fs' | 'gs'): bigint;
   setSegmentBase(name: 'fs' | 'gs', base: bigint): void;
   setSegment(name: 'cs' | 'ss', segment: Segment): void;
+
+  /** Eight bytes of a descriptor in the GDT or LDT; undefined when the table ends before it. */
+  readDescriptor(selector: number): bigint | undefined;
 
   readMsr(index: MsrIndex): bigint;
   writeMsr(index: MsrIndex, value: bigint): void;

@@ -5,9 +5,10 @@ import { Gpr } from '../../kvm/registers.js';
 import type { VcpuFd } from '../../kvm/vcpu-fd.js';
 import type { GuestMemory } from '../../memory/guest-memory.js';
 import { VexitError } from '../../util/errors.js';
-import type { CodeSize } from './decoder.js';
+import type { CodeSize } from './instruction.js';
 import type { GuestCpu, MsrIndex } from './guest-cpu.js';
-import { GuestPageFault, Vector } from './guest-cpu.js';
+import { GuestPageFault, NotInRam, Vector } from './guest-cpu.js';
+import { exchangePair } from './exchange-pair.js';
 import { walk } from './page-walk.js';
 import { SyncedState } from './synced-state.js';
 
@@ -105,6 +106,18 @@ export class KvmGuestCpu implements GuestCpu {
   setSegment(name: 'cs' | 'ss', segment: Segment): void {
     this.sregs.setSegment(name, segment);
     this.sregsChanged = true;
+  }
+
+  readDescriptor(selector: number): bigint | undefined {
+    const { sregs } = this;
+    const ldt = sregs.getSegment('ldt');
+    const table = (selector & 4) === 0 ? sregs.getTable('gdt') : ldt;
+    const offset = selector & 0xfff8;
+    if ((selector & 0xfffc) === 0 || offset + 7 > table.limit) return undefined;
+    if (table === ldt && ldt.unusable === 1) return undefined;
+    const bytes = new DataView(new ArrayBuffer(8));
+    this.readLinear(BigInt.asUintN(64, table.base + BigInt(offset)), new Uint8Array(bytes.buffer));
+    return bytes.getBigUint64(0, true);
   }
 
   readMsr(index: MsrIndex): bigint {
@@ -237,26 +250,3 @@ export class KvmGuestCpu implements GuestCpu {
 
 /** struct kvm_xcrs: nr_xcrs, flags, then { xcr, reserved, value } with XCR0 the first. */
 const XCR0_VALUE = 16;
-
-/** An operand in a device's window or behind a hole: no completion can reach it. */
-export class NotInRam extends Error {}
-
-/**
- * Both halves by 64-bit compare-and-exchange, low first. Another vCPU can see the pair half
- * written; when the high half has changed in between, the low one is put back.
- */
-export function exchangePair(
-  words: BigUint64Array,
-  expected: readonly [bigint, bigint],
-  replacement: readonly [bigint, bigint],
-): readonly [bigint, bigint] | undefined {
-  const high = Atomics.load(words, 1);
-  const low = Atomics.load(words, 0);
-  if (low !== expected[0] || high !== expected[1]) return [low, high];
-  const lowFound = Atomics.compareExchange(words, 0, expected[0], replacement[0]);
-  if (lowFound !== expected[0]) return [lowFound, Atomics.load(words, 1)];
-  const highFound = Atomics.compareExchange(words, 1, expected[1], replacement[1]);
-  if (highFound === expected[1]) return undefined;
-  Atomics.compareExchange(words, 0, replacement[0], expected[0]);
-  return [expected[0], highFound];
-}

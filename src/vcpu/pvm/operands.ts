@@ -1,6 +1,6 @@
 /** Operands of a decoded instruction: registers by number, memory by effective address. */
 import { Gpr } from '../../kvm/registers.js';
-import type { Instruction } from './decoder.js';
+import type { Instruction } from './instruction.js';
 import type { GuestCpu } from './guest-cpu.js';
 import { Rflags } from './guest-cpu.js';
 

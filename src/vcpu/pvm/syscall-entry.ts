@@ -4,10 +4,8 @@
  * reaches the guest's handler. See docs/kvm-pvm.md.
  */
 import { Gpr } from '../../kvm/registers.js';
-import { MsrIndex, Rflags } from './guest-cpu.js';
+import { GuestPageFault, MsrIndex, NotInRam, Rflags } from './guest-cpu.js';
 import type { KvmGuestCpu } from './kvm-guest-cpu.js';
-import { NotInRam } from './kvm-guest-cpu.js';
-import { GuestPageFault } from './guest-cpu.js';
 import { PageFaultCode } from './page-walk.js';
 import { kernelCodeSegment, kernelStackSegment } from './segments.js';
 
@@ -44,7 +42,7 @@ export class SyscallEntry {
       if (error instanceof GuestPageFault || error instanceof NotInRam) return false;
       throw error;
     }
-    if (frame[FRAME.rip] !== msrs.lstar || (Number(frame[FRAME.cs]! & 3n) & 3) !== 3) return false;
+    if (frame[FRAME.rip] !== msrs.lstar || (frame[FRAME.cs]! & 3n) !== 3n) return false;
     if (!this.isSystemCall(msrs)) return false;
 
     const selector = Number((msrs.star >> 32n) & 0xffffn);
