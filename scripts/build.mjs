@@ -22,7 +22,10 @@ const common = {
   legalComments: 'eof',
   logLevel: 'warning',
 };
-await build({ ...common, entryPoints: { index: 'src/index.ts', 'vcpu-worker': 'src/machine/vcpu-worker.ts' } });
+await build({
+  ...common,
+  entryPoints: { index: 'src/index.ts', 'vcpu-worker': 'src/machine/vcpu-worker.ts' },
+});
 await build({
   ...common,
   entryPoints: { cli: 'src/cli/main.ts' },

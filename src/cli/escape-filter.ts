@@ -5,12 +5,14 @@ const ESCAPE = 0x01;
 /** What the person asked for with the escape key. */
 export type EscapeAction = 'quit' | 'help' | 'power';
 
-const ACTIONS = new Map<number, EscapeAction>([
-  ['x', 'quit'],
-  ['h', 'help'],
-  ['?', 'help'],
-  ['p', 'power'],
-].map(([key, action]) => [key!.charCodeAt(0), action as EscapeAction]));
+const ACTIONS = new Map<number, EscapeAction>(
+  [
+    ['x', 'quit'],
+    ['h', 'help'],
+    ['?', 'help'],
+    ['p', 'power'],
+  ].map(([key, action]) => [key!.charCodeAt(0), action as EscapeAction]),
+);
 
 export const ESCAPE_HELP = [
   'Ctrl-a x  switch the VM off and quit',

@@ -43,9 +43,7 @@ function describe(error: unknown): string {
   }
   if (error instanceof UsageError) return `${error.message} (see vexit --help)`;
   const stack = error instanceof Error ? error.stack : undefined;
-  return process.env['VEXIT_DEBUG'] !== undefined && stack !== undefined
-    ? stack
-    : errorMessage(error);
+  return process.env.VEXIT_DEBUG !== undefined && stack !== undefined ? stack : errorMessage(error);
 }
 
 /** Input that cannot be used is status 2; what fails on the way is the VMM's 125. */
@@ -53,7 +51,9 @@ function statusOf(error: unknown): number {
   if (error instanceof UsageError) return EXIT_STATUS.usage;
   if (!(error instanceof VexitError)) return EXIT_STATUS.internalError;
   if (error.code === 'ERR_ABORTED') return EXIT_STATUS.interrupted;
-  return error.code === 'ERR_VCPU' || error.code === 'ERR_STATE' ? EXIT_STATUS.internalError : EXIT_STATUS.usage;
+  return error.code === 'ERR_VCPU' || error.code === 'ERR_STATE'
+    ? EXIT_STATUS.internalError
+    : EXIT_STATUS.usage;
 }
 
 /** Whoever read our output has gone away: nothing more to say. */

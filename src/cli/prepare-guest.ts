@@ -1,5 +1,5 @@
 /** Builds the default guest with progress on standard error. */
-import type { Spinner } from 'yocto-spinner';
+import type { Spinner } from 'yocto-spinner' with { 'resolution-mode': 'import' };
 import { ensureDefaultGuest, type DefaultGuest } from '../guest/default-guest.js';
 import type { ProgressEvent } from '../guest/progress.js';
 

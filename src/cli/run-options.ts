@@ -15,7 +15,12 @@ function environment(items: readonly string[]): Record<string, string> {
   const env: Record<string, string> = {};
   for (const item of items) {
     const at = item.indexOf('=');
-    if (at < 1) throw new VexitError('ERR_CONFIG', `--env ${item} is not NAME=VALUE`, 'write --env NAME=VALUE');
+    if (at < 1)
+      throw new VexitError(
+        'ERR_CONFIG',
+        `--env ${item} is not NAME=VALUE`,
+        'write --env NAME=VALUE',
+      );
     env[item.slice(0, at)] = item.slice(at + 1);
   }
   return env;
@@ -28,9 +33,12 @@ function commandOptions(args: RunArguments): CommandOptions | undefined {
   const tty = (args.tty ?? terminal) ? (terminalSize() ?? { rows: 24, cols: 80 }) : undefined;
   return {
     argv: argv.map(String),
-    env: { ...(tty && process.env['TERM'] ? { TERM: process.env['TERM'] } : {}), ...environment(args.env ?? []) },
+    env: {
+      ...(tty && process.env.TERM ? { TERM: process.env.TERM } : {}),
+      ...environment(args.env ?? []),
+    },
     ...(args.workdir === undefined ? {} : { cwd: args.workdir }),
-    ...(args.user === undefined ? {} : { user: String(args.user) }),
+    ...(args.user === undefined ? {} : { user: args.user }),
     ...(tty === undefined ? {} : { tty }),
   };
 }
@@ -39,20 +47,28 @@ function flatAddress(text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
   const address = /^0x[0-9a-f]+$/i.test(text) ? Number(text) : parseSize(text);
   if (address !== undefined) return address;
-  throw new VexitError('ERR_CONFIG', `--flat-address ${text} is not an address`, 'write it as 0x7c00');
+  throw new VexitError(
+    'ERR_CONFIG',
+    `--flat-address ${text} is not an address`,
+    'write it as 0x7c00',
+  );
 }
 
 /** Drops keys without a value, as exact optional properties want it. */
 function defined<T extends object>(value: T): { [K in keyof T]: Exclude<T[K], undefined> } {
-  return Object.fromEntries(
-    Object.entries(value).filter(([, item]) => item !== undefined),
-  ) as { [K in keyof T]: Exclude<T[K], undefined> };
+  return Object.fromEntries(Object.entries(value).filter(([, item]) => item !== undefined)) as {
+    [K in keyof T]: Exclude<T[K], undefined>;
+  };
 }
 
 /** @throws VexitError ERR_CONFIG for arguments that make no sense */
 export function runOptions(args: RunArguments): VirtualMachineOptions {
   if (args.timeout !== undefined && !(args.timeout > 0)) {
-    throw new VexitError('ERR_CONFIG', '--timeout is not a number of seconds', 'give seconds above 0');
+    throw new VexitError(
+      'ERR_CONFIG',
+      '--timeout is not a number of seconds',
+      'give seconds above 0',
+    );
   }
   return defined({
     name: once('name', args.name),
@@ -72,5 +88,5 @@ export function runOptions(args: RunArguments): VirtualMachineOptions {
     terminal: terminalSize(),
     kvmDevice: args.kvm,
     pvm: args.pvm,
-  }) as VirtualMachineOptions;
+  });
 }

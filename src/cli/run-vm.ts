@@ -54,18 +54,33 @@ function connectCommand(agent: AgentChannel, vm: VirtualMachine): Promise<number
   });
 }
 
-/** Signals that end this process end the VM first. Returns the status once one has come. */
-function stopOnSignals(vm: VirtualMachine): () => number | undefined {
-  let status: number | undefined;
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-    process.on(signal, () => {
-      // A second signal does not wait for anything.
-      if (status !== undefined) process.exit(status);
-      status = 128 + os.constants.signals[signal];
-      void vm.stop();
-    });
+/** Ends the VM before the guest does: for signals to this process, and for --timeout. */
+class EarlyEnd {
+  /** Exit status, once the VM has been ended from here. */
+  status: number | undefined;
+
+  constructor(private readonly vm: VirtualMachine) {
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+      process.on(signal, () => {
+        // A second signal does not wait for anything.
+        if (this.status !== undefined) process.exit(this.status);
+        this.end(128 + os.constants.signals[signal]);
+      });
+    }
   }
-  return () => status;
+
+  after(seconds: number): void {
+    const expired = (): void => {
+      say(`vexit: stopped after ${seconds} s`);
+      this.end(EXIT_STATUS.timeout);
+    };
+    setTimeout(expired, seconds * 1000).unref();
+  }
+
+  private end(status: number): void {
+    this.status = status;
+    void this.vm.stop();
+  }
 }
 
 /** Waits until what has been written to standard output and error has left the process. */
@@ -84,6 +99,11 @@ function describeEnd(report: ExitReport, args: RunArguments, quiet: boolean): vo
   if (report.dump !== undefined && report.dump !== '' && args.json !== true) say(report.dump);
 }
 
+/** Exit status when no command has reported one. */
+function lostStatus(report: ExitReport, interactive: boolean): number {
+  return interactive || report.status !== 0 ? report.status : EXIT_STATUS.commandLost;
+}
+
 /** Runs the VM that the arguments describe; sets the exit status of the process. */
 export async function runVm(args: RunArguments): Promise<void> {
   const command = args['--'];
@@ -96,14 +116,8 @@ export async function runVm(args: RunArguments): Promise<void> {
   if (interactive || args.verbose === true) for (const note of vm.notes) say(`vexit: ${note}`);
   if (args.verbose === true) vm.on('note', (note) => say(`vexit: ${note}`));
 
-  const signalled = stopOnSignals(vm);
-  let timedOut = false;
-  if (args.timeout !== undefined) {
-    setTimeout(() => {
-      timedOut = true;
-      void vm.stop();
-    }, args.timeout * 1000).unref();
-  }
+  const early = new EarlyEnd(vm);
+  if (args.timeout !== undefined) early.after(args.timeout);
   if (args.firmwareLog === true) vm.firmwareLog.pipe(process.stderr, { end: false });
   if (args.debugConsole === true) vm.debugConsole.pipe(process.stderr, { end: false });
 
@@ -116,19 +130,17 @@ export async function runVm(args: RunArguments): Promise<void> {
     const report = await vm.wait();
     const status = await commandDone;
     connection.restore();
-    const known = status !== undefined || connection.quit;
-    const ended = signalled() ?? (timedOut ? EXIT_STATUS.timeout : undefined);
-    if (timedOut) say(`vexit: stopped after ${args.timeout} s`);
-    else if (!known) describeEnd(report, args, !process.stderr.isTTY && args.verbose !== true);
-    if (!interactive && status === undefined && ended === undefined) {
-      say(`vexit: the guest ended before its command; its last console output:\n${tail?.() ?? ''}`);
+    process.exitCode = early.status ?? status ?? lostStatus(report, interactive);
+    if (early.status !== undefined || status !== undefined || connection.quit) return;
+    describeEnd(report, args, !process.stderr.isTTY && args.verbose !== true);
+    if (tail !== undefined) {
+      say(`vexit: the guest ended before its command; its last console output:\n${tail()}`);
     }
-    const fallback = interactive || report.status !== 0 ? report.status : EXIT_STATUS.commandLost;
-    process.exitCode = ended ?? status ?? fallback;
   } finally {
     connection.restore();
     await vm.stop();
     await flushOutput();
+    // Standard input may be a terminal or a pipe that never ends: nothing waits for it now.
+    setImmediate(() => process.exit());
   }
-  process.exit();
 }

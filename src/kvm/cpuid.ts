@@ -42,7 +42,9 @@ export function supportedCpuid(kvmFd: number): CpuidEntry[] {
       if (systemCode(error) === 'E2BIG' && count < MAX_ENTRIES) continue;
       throw error;
     }
-    return Array.from({ length: view.getUint32(0, true) }, (_, i) => decode(view, header + i * size));
+    return Array.from({ length: view.getUint32(0, true) }, (_, i) =>
+      decode(view, header + i * size),
+    );
   }
 }
 
@@ -50,7 +52,15 @@ function decode(view: DataView, at: number): CpuidEntry {
   const get = (field: string): number =>
     view.getUint32(at + constant(`kvm_cpuid_entry2.${field}`), true);
   const [fn, index, flags, eax, ebx, ecx, edx] = FIELDS.map(get);
-  return { function: fn!, index: index!, flags: flags!, eax: eax!, ebx: ebx!, ecx: ecx!, edx: edx! };
+  return {
+    function: fn!,
+    index: index!,
+    flags: flags!,
+    eax: eax!,
+    ebx: ebx!,
+    ecx: ecx!,
+    edx: edx!,
+  };
 }
 
 /** The bytes KVM_SET_CPUID2 takes. */
@@ -105,7 +115,8 @@ export function cpuidForVcpu(
   for (const entry of table) adjust(entry, apicId, cpus, tscDeadlineTimer);
   const maxBasic = table.find((entry) => entry.function === 0);
   if (maxBasic !== undefined && maxBasic.eax >= 0xb) table.push(...topologyLeaf(0xb, apicId, cpus));
-  if (maxBasic !== undefined && maxBasic.eax >= 0x1f) table.push(...topologyLeaf(0x1f, apicId, cpus));
+  if (maxBasic !== undefined && maxBasic.eax >= 0x1f)
+    table.push(...topologyLeaf(0x1f, apicId, cpus));
   for (const mask of masks) {
     for (const entry of table) {
       if (entry.function !== mask.function) continue;
@@ -131,7 +142,7 @@ function adjust(entry: CpuidEntry, apicId: number, cpus: number, tscDeadline: bo
   switch (entry.function) {
     case 1:
       // CLFLUSH line size stays; logical processors and initial APIC id are ours.
-      entry.ebx = ((entry.ebx & 0xffff) | (2 ** log2Ceil(cpus) << 16) | (apicId << 24)) >>> 0;
+      entry.ebx = ((entry.ebx & 0xffff) | ((2 ** log2Ceil(cpus)) << 16) | (apicId << 24)) >>> 0;
       entry.ecx = ((entry.ecx | HYPERVISOR) & ~OSXSAVE) >>> 0;
       if (tscDeadline) entry.ecx = (entry.ecx | TSC_DEADLINE) >>> 0;
       entry.edx = (cpus > 1 ? entry.edx | HTT : entry.edx & ~HTT) >>> 0;

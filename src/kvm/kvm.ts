@@ -20,7 +20,8 @@ const REQUIRED = [
 ] as const;
 
 const OPEN_HINTS: Record<string, string> = {
-  ENOENT: 'load the kvm module (modprobe kvm_intel or kvm_amd) or switch on virtualization in the firmware; in a container, pass --device /dev/kvm',
+  ENOENT:
+    'load the kvm module (modprobe kvm_intel or kvm_amd) or switch on virtualization in the firmware; in a container, pass --device /dev/kvm',
   ENODEV: 'the kvm module is not loaded: modprobe kvm_intel or kvm_amd',
   EACCES: 'add yourself to the kvm group (sudo usermod -aG kvm $USER, then log in again)',
   EPERM: 'allow the device in the container: --device /dev/kvm',
@@ -89,7 +90,10 @@ export class Kvm {
 
   /** Makes a virtual machine: KVM_CREATE_VM and what must follow before the first vCPU. */
   createVm(): VmFd {
-    return new VmFd(retryInterrupted(() => native().createVm(this.fd, 0)), this.vcpuMmapSize);
+    return new VmFd(
+      retryInterrupted(() => native().createVm(this.fd, 0)),
+      this.vcpuMmapSize,
+    );
   }
 
   get vcpuMmapSize(): number {

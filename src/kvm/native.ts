@@ -68,17 +68,17 @@ export interface NativeAddon {
   kvmclockCtrl: ValueIoctl;
   nmi: ValueIoctl;
 
-  irqLine(vmFd: number, gsi: number, level: number): void;
-  getDirtyLog(vmFd: number, slot: number, pages: number, bitmap: Uint8Array): void;
+  irqLine: (vmFd: number, gsi: number, level: number) => void;
+  getDirtyLog: (vmFd: number, slot: number, pages: number, bitmap: Uint8Array) => void;
   /** Triples of first MSR, count (at most 64) and whether only writes exit. */
   setMsrFilter(vmFd: number, ranges: (number | boolean)[]): void;
 
   memoryCreate(name: string, size: number): { id: number; fd: number; address: bigint };
-  memoryWrap(id: number, offset: number, length: number): ArrayBuffer;
-  memoryUnwrap(buffer: ArrayBuffer): void;
-  memoryRelease(id: number): void;
-  memoryDiscard(id: number, offset: number, length: number): void;
-  setUserMemoryRegion(
+  memoryWrap: (id: number, offset: number, length: number) => ArrayBuffer;
+  memoryUnwrap: (buffer: ArrayBuffer) => void;
+  memoryRelease: (id: number) => void;
+  memoryDiscard: (id: number, offset: number, length: number) => void;
+  setUserMemoryRegion: (
     vmFd: number,
     slot: number,
     flags: number,
@@ -86,26 +86,26 @@ export interface NativeAddon {
     memoryId: number,
     offset: number,
     size: number,
-  ): void;
+  ) => void;
 
-  vcpuOpen(fd: number, runSize: number): number;
-  vcpuRunPage(id: number): ArrayBuffer;
-  vcpuFd(id: number): number;
+  vcpuOpen: (fd: number, runSize: number) => number;
+  vcpuRunPage: (id: number) => ArrayBuffer;
+  vcpuFd: (id: number) => number;
   /** KVM_RUN: the exit reason, or a negative errno (-EINTR kicked, -ECANCELED stopped for good). */
-  vcpuRun(id: number): number;
-  vcpuHeadStart(id: number): number;
-  vcpuKick(id: number): number;
-  vcpuStop(id: number): number;
-  vcpuClose(id: number): number;
-  vcpuFirstRun(id: number): number;
-  vcpuStopAll(): void;
+  vcpuRun: (id: number) => number;
+  vcpuHeadStart: (id: number) => number;
+  vcpuKick: (id: number) => number;
+  vcpuStop: (id: number) => number;
+  vcpuClose: (id: number) => number;
+  vcpuFirstRun: (id: number) => number;
+  vcpuStopAll: () => void;
 
-  eventfdCreate(): number;
-  eventfdSignal(fd: number): void;
-  eventfdDrain(fd: number): number;
+  eventfdCreate: () => number;
+  eventfdSignal: (fd: number) => void;
+  eventfdDrain: (fd: number) => number;
   watchReadable(fd: number, callback: () => void): WatchHandle;
-  unwatch(handle: WatchHandle): void;
-  watchRef(handle: WatchHandle, keepAlive: boolean): void;
+  unwatch: (handle: WatchHandle) => void;
+  watchRef: (handle: WatchHandle, keepAlive: boolean) => void;
 }
 
 /** The directory that holds package.json, from src/, dist/ or a bundle in dist/. */
@@ -113,7 +113,8 @@ export function packageRoot(): string {
   let dir = __dirname;
   while (!existsSync(path.join(dir, 'binding.gyp'))) {
     const parent = path.dirname(dir);
-    if (parent === dir) throw new VexitError('ERR_ADDON', `no package of vexit around ${__dirname}`);
+    if (parent === dir)
+      throw new VexitError('ERR_ADDON', `no package of vexit around ${__dirname}`);
     dir = parent;
   }
   return dir;

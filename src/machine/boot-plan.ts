@@ -1,5 +1,7 @@
 /** From options to what is loaded at every power-on: files, command line, tables. */
 import { loadBoot, type BootImage } from '../boot/load.js';
+import { writeAcpiTables } from '../boot/acpi/index.js';
+import { writeMpTable } from '../boot/mptable.js';
 import { openSource } from '../boot/boot-source.js';
 import { detectProtocol } from '../boot/detect.js';
 import type { GuestMemory } from '../memory/guest-memory.js';
@@ -92,7 +94,10 @@ function bootsLinux({ kernel }: GuestFiles, options: VirtualMachineOptions): boo
 /** ACPI and MP tables, for every guest but firmware, which brings its own. */
 function writeTables(memory: GuestMemory, { cpus }: MachineConfig): { rsdp: number } {
   const apicIds = Array.from({ length: cpus }, (_, i) => i);
-  return undefined as unknown as {rsdp:number};
+  // The IOAPIC's id follows the processors', so that it never equals one of them.
+  const processors = { cpus: apicIds, ioapicId: cpus };
+  writeMpTable(memory, processors);
+  return writeAcpiTables(memory, { ...processors, pvpanic: true });
 }
 
 /**

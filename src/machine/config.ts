@@ -86,7 +86,10 @@ function config(message: string, hint: string): VexitError {
 function checkMemory(value: number | string): number {
   const bytes = typeof value === 'string' ? parseSize(value) : value;
   if (bytes === undefined || !Number.isSafeInteger(bytes)) {
-    throw config(`memory is not a size: ${value}`, 'write a number with a unit, such as 512M or 5G');
+    throw config(
+      `memory is not a size: ${value}`,
+      'write a number with a unit, such as 512M or 5G',
+    );
   }
   if (bytes < MEMORY_MIN) {
     throw config(

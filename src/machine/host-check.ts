@@ -67,7 +67,11 @@ function checkKvm(device: string): Check[] {
   }
   try {
     const vcpus = kvm.capability('KVM_CAP_MAX_VCPUS');
-    return [ok('kvm', `${device} opens, API version 12, up to ${vcpus} vCPUs a VM`), checkOptional(kvm), checkVm(kvm)];
+    return [
+      ok('kvm', `${device} opens, API version 12, up to ${vcpus} vCPUs a VM`),
+      checkOptional(kvm),
+      checkVm(kvm),
+    ];
   } finally {
     kvm.close();
   }
@@ -86,7 +90,11 @@ function checkVm(kvm: Kvm): Check {
     kvm.createVm().close();
     return ok('vm', 'a virtual machine can be created');
   } catch (error) {
-    return fail('vm', `no virtual machine: ${errorMessage(error)}`, 'look into the kernel log (dmesg)');
+    return fail(
+      'vm',
+      `no virtual machine: ${errorMessage(error)}`,
+      'look into the kernel log (dmesg)',
+    );
   }
 }
 
@@ -128,23 +136,36 @@ function checkUserNamespaces(): Check {
 }
 
 function checkMemory(): Check {
-  const free = Number(/MemAvailable:\s+(\d+) kB/.exec(readText('/proc/meminfo') ?? '')?.[1] ?? 0) * 1024;
+  const free =
+    Number(/MemAvailable:\s+(\d+) kB/.exec(readText('/proc/meminfo') ?? '')?.[1] ?? 0) * 1024;
   const rounded = Math.floor(free / 2 ** 20) * 2 ** 20;
   return free >= 512 * 2 ** 20
     ? ok('memory', `${formatSize(rounded)} available, ${os.cpus().length} processors`)
-    : note('memory', `${formatSize(rounded)} available`, 'guests of 128 MiB need about 200 MiB each');
+    : note(
+        'memory',
+        `${formatSize(rounded)} available`,
+        'guests of 128 MiB need about 200 MiB each',
+      );
 }
 
 /** Which processes keep /dev/kvm from whom: shown when it cannot be opened. */
 function checkOwner(device: string): Check[] {
   try {
     const { mode, uid, gid } = statSync(device);
-    const group = readText('/etc/group')?.split('\n').find((line) => line.split(':')[2] === String(gid));
+    const group = readText('/etc/group')
+      ?.split('\n')
+      .find((line) => line.split(':')[2] === String(gid));
     const text = `${device}: owner ${uid}, group ${group?.split(':')[0] ?? gid}, mode ${(mode & 0o777).toString(8)}`;
     return [ok('device', text)];
   } catch {
     const modules = readdirSync('/sys/module').filter((name) => name.startsWith('kvm'));
-    return [fail('device', `no ${device}; kvm modules: ${modules.join(', ') || 'none'}`, 'modprobe kvm_intel or kvm_amd; in a container, --device /dev/kvm')];
+    return [
+      fail(
+        'device',
+        `no ${device}; kvm modules: ${modules.join(', ') || 'none'}`,
+        'modprobe kvm_intel or kvm_amd; in a container, --device /dev/kvm',
+      ),
+    ];
   }
 }
 

@@ -15,6 +15,7 @@ import { GuestMemory } from '../memory/guest-memory.js';
 import * as layout from '../memory/layout.js';
 import { VexitError, errorMessage } from '../util/errors.js';
 import { ControlBlock, DoorbellBit, RunState } from '../vcpu/control-block.js';
+import { enablePvmMsrExits } from '../vcpu/pvm/index.js';
 import { setUpBootProcessor, setUpVcpu } from '../vcpu/setup.js';
 import { openBoard, planBoard, type Board, type BoardDescriptor } from './board.js';
 import type { MachineConfig } from './config.js';
@@ -103,6 +104,7 @@ export class MachineInstance {
       }
       const vm = kvm.createVm();
       undo.push(() => vm.close());
+      if (host.pvm) enablePvmMsrExits(vm.fd);
       vm.createIrqchip(layout.KVM_TSS_ADDRESS, layout.KVM_IDENTITY_MAP_ADDRESS);
       const memory = GuestMemory.create(
         `vexit-${config.name}`,
@@ -113,7 +115,7 @@ export class MachineInstance {
       const hostEvent = native().eventfdCreate();
       const descriptor = planBoard(config, vm.fd);
       const machine = new MachineInstance(
-        ...[config, host, events, kvm, vm, memory, hostEvent, descriptor] as const,
+        ...([config, host, events, kvm, vm, memory, hostEvent, descriptor] as const),
       );
       undo.length = 0;
       undo.push(() => machine.release());
@@ -150,8 +152,7 @@ export class MachineInstance {
 
   /** Lets the vCPUs run. The first one starts at once, its worker takes over at the first exit. */
   start(): void {
-    // The completions have to be armed before the first instruction, by the worker itself.
-    if (!this.host.pvm) native().vcpuHeadStart(this.vcpus[0]!.id);
+    native().vcpuHeadStart(this.vcpus[0]!.id);
     this.vcpus.forEach((vcpu, index) => this.startWorker(vcpu, index));
   }
 

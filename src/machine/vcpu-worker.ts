@@ -24,6 +24,9 @@ function main(data: VcpuWorkerData): void {
     post({ type: 'fatal', message, dump: dumpVcpu(vcpu, memory, data.index, exitReason) });
   };
   try {
+    // The head start may have run until the first exit, which is no later than the guest's first
+    // write to LSTAR: nothing that the completions must see comes before it.
+    quirks?.attach();
     new ExitLoop({ vcpu, ports, mmio, control, quirks, onFatal }).run();
   } catch (error) {
     // A defect of the VMM: this VM ends, with the reason; the process goes on.

@@ -37,7 +37,9 @@ function exitData(vcpu: VcpuFd, reason: number): string {
     const suberror = page.getUint32(constant('kvm_run.internal.suberror'), true);
     const count = Math.min(page.getUint32(constant('kvm_run.internal.ndata'), true), 16);
     const at = constant('kvm_run.internal.data');
-    const data = Array.from({ length: count }, (_, i) => hex(page.getBigUint64(at + 8 * i, true), 16));
+    const data = Array.from({ length: count }, (_, i) =>
+      hex(page.getBigUint64(at + 8 * i, true), 16),
+    );
     return `suberror ${suberror} (${SUBERRORS[suberror] ?? 'unknown'}) data [${data.join(' ')}]`;
   }
   if (reason === constant('KVM_EXIT_FAIL_ENTRY')) {
@@ -71,13 +73,16 @@ export function dumpVcpu(
   reason: number | undefined,
 ): string {
   const lines: string[] = [];
-  if (reason !== undefined) lines.push(`vcpu ${index}: ${exitName(reason)} ${exitData(vcpu, reason)}`);
+  if (reason !== undefined)
+    lines.push(`vcpu ${index}: ${exitName(reason)} ${exitData(vcpu, reason)}`);
   try {
     const regs = vcpu.readRegs();
     const sregs = vcpu.readSregs();
     for (let i = 0; i < GPR_NAMES.length; i += 4) {
       const row = GPR_NAMES.slice(i, i + 4);
-      lines.push(row.map((name, j) => `${name.padEnd(6)} ${hex(regs.values[i + j]!, 16)}`).join('  '));
+      lines.push(
+        row.map((name, j) => `${name.padEnd(6)} ${hex(regs.values[i + j]!, 16)}`).join('  '),
+      );
     }
     for (const name of ['cs', 'ss', 'ds', 'es', 'fs', 'gs', 'tr'] as const) {
       const { selector, base, limit, type, dpl, l, db, present } = sregs.getSegment(name);

@@ -125,13 +125,17 @@ export class ExitLoop {
     let address =
       page.getUint32(MMIO_ADDRESS, true) + page.getUint32(MMIO_ADDRESS + 4, true) * 0x1_0000_0000;
     // Up to 8 bytes at any alignment, cut into the accesses a bus knows.
-    for (let done = 0; done < length; ) {
+    for (let done = 0; done < length;) {
       const left = length - done;
       const size: AccessSize = left >= 4 ? 4 : left >= 2 ? 2 : 1;
       const at = MMIO_DATA + done;
       if (write) {
         const value =
-          size === 4 ? page.getUint32(at, true) : size === 2 ? page.getUint16(at, true) : bytes[at]!;
+          size === 4
+            ? page.getUint32(at, true)
+            : size === 2
+              ? page.getUint16(at, true)
+              : bytes[at]!;
         mmio.write(address, size, value);
       } else {
         const value = mmio.read(address, size);
@@ -155,11 +159,7 @@ export class ExitLoop {
       control.request(MachineRequest.TripleFault);
     } else if (reason === EXIT_SYSTEM_EVENT) {
       this.systemEvent();
-    } else if (
-      reason !== EXIT_HLT &&
-      reason !== EXIT_INTR &&
-      reason !== EXIT_IRQ_WINDOW_OPEN
-    ) {
+    } else if (reason !== EXIT_HLT && reason !== EXIT_INTR && reason !== EXIT_IRQ_WINDOW_OPEN) {
       onFatal(`${exitName(reason)}: the guest cannot go on`, reason);
       control.request(MachineRequest.Fatal, reason);
     }
@@ -185,7 +185,8 @@ export class ExitLoop {
   private runFailed(errno: number): void {
     // EINTR: kicked; the state word says what for.
     if (errno === os.errno.EINTR) return;
-    const name = Object.entries(os.errno).find(([, value]) => value === errno)?.[0] ?? String(errno);
+    const name =
+      Object.entries(os.errno).find(([, value]) => value === errno)?.[0] ?? String(errno);
     this.parts.onFatal(`KVM_RUN failed with ${name}`, undefined);
     this.parts.control.request(MachineRequest.Fatal, errno);
   }

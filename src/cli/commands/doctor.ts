@@ -7,7 +7,10 @@ export const doctorCommand: CommandModule<object, { json: boolean | undefined }>
     yargs
       .option('json', { type: 'boolean', describe: 'Print the checks as JSON' })
       .example('vexit doctor', 'check the host')
-      .example("vexit doctor --json | jq '.checks[] | select(.status != \"ok\")'", 'what is not ok'),
+      .example(
+        'vexit doctor --json | jq \'.checks[] | select(.status != "ok")\'',
+        'what is not ok',
+      ),
   handler: async ({ json }) => {
     const { printDoctor } = await import('../doctor-report.js');
     process.exitCode = printDoctor(json === true);

@@ -6,8 +6,15 @@ function builder(yargs: Argv) {
   return yargs
     .usage('$0 run [options] [-- command [argument...]]\n\nBoots a VM and connects the terminal.')
     .options({
-      kernel: { type: 'string', alias: 'k', describe: 'Kernel: bzImage, vmlinux, PVH, multiboot, flat' },
-      firmware: { type: 'string', describe: 'ROM image to start at the reset vector (SeaBIOS, qboot)' },
+      kernel: {
+        type: 'string',
+        alias: 'k',
+        describe: 'Kernel: bzImage, vmlinux, PVH, multiboot, flat',
+      },
+      firmware: {
+        type: 'string',
+        describe: 'ROM image to start at the reset vector (SeaBIOS, qboot)',
+      },
       initrd: {
         type: 'string',
         array: true,
@@ -17,7 +24,10 @@ function builder(yargs: Argv) {
       },
       cmdline: { type: 'string', describe: 'Kernel command line instead of the default one' },
       append: { type: 'string', alias: 'a', describe: 'Added to the kernel command line' },
-      'boot-protocol': { choices: PROTOCOLS, describe: 'Boot by this protocol, whatever the file is' },
+      'boot-protocol': {
+        choices: PROTOCOLS,
+        describe: 'Boot by this protocol, whatever the file is',
+      },
       'flat-address': { type: 'string', describe: 'Where a flat binary is loaded and entered' },
       cpus: { type: 'number', alias: 'c', describe: 'Virtual processors, 1 to 32', default: 1 },
       memory: { type: 'string', alias: 'm', describe: 'Guest memory, such as 512M or 5G' },
@@ -33,10 +43,19 @@ function builder(yargs: Argv) {
         describe: 'A byte written to port 0x501 ends the VM with status 2 * byte + 1',
       },
       tty: { type: 'boolean', describe: 'Give the command a terminal; default: when you have one' },
-      env: { type: 'string', array: true, nargs: 1, alias: 'e', describe: 'NAME=VALUE for the command' },
+      env: {
+        type: 'string',
+        array: true,
+        nargs: 1,
+        alias: 'e',
+        describe: 'NAME=VALUE for the command',
+      },
       workdir: { type: 'string', alias: 'w', describe: 'Working directory of the command' },
       user: { type: 'string', alias: 'u', describe: 'uid or uid:gid of the command' },
-      timeout: { type: 'number', describe: 'Seconds after which the VM is stopped, with status 124' },
+      timeout: {
+        type: 'number',
+        describe: 'Seconds after which the VM is stopped, with status 124',
+      },
       'firmware-log': { type: 'boolean', describe: 'Show what is written to port 0x402' },
       'debug-console': { type: 'boolean', describe: 'Show what is written to port 0xe9' },
       verbose: { type: 'boolean', alias: 'v', describe: 'Say more on standard error' },
