@@ -25,13 +25,9 @@ function exactly(output: Uint8Array, size: number): Uint8Array {
 export const gunzip: Decompressor = (input, size) =>
   exactly(zlib.gunzipSync(input, options(size)), size);
 
-/** zstd, by Node.js where it can, else by a library in JavaScript, which is some ten times slower. */
+/** zstd, by Node.js where it can, else by the decoder here, which is several times slower. */
 export async function unzstd(): Promise<Decompressor> {
   const native = (zlib as { zstdDecompressSync?: ZstdSync }).zstdDecompressSync;
-  if (native !== undefined) {
-    return (input, size) => exactly(native(input.subarray(0, -4), options(size)), size);
-  }
-  const { decompress } = await import('fzstd');
-  return (input, size) =>
-    exactly(decompress(input.subarray(0, -4), new Uint8Array(size)), size);
+  if (native === undefined) return (await import('./zstd.js')).unzstdScript;
+  return (input, size) => exactly(native(input.subarray(0, -4), options(size)), size);
 }
