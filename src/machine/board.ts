@@ -18,6 +18,7 @@ import { COMMAND_PORT, DATA_PORT, I8042 } from '../devices/legacy/i8042.js';
 import { PostCode } from '../devices/legacy/post.js';
 import { PvPanic } from '../devices/legacy/pvpanic.js';
 import { ResetControl } from '../devices/legacy/reset.js';
+import { initialiseCmos } from '../devices/legacy/rtc-registers.js';
 import { RTC_PORT, RTC_PORTS, Rtc } from '../devices/legacy/rtc.js';
 import { SerialHost } from '../devices/legacy/serial-host.js';
 import { Serial } from '../devices/legacy/serial.js';
@@ -32,8 +33,6 @@ export interface BoardDescriptor {
   readonly vmFd: number;
   readonly registers: SharedArrayBuffer;
   readonly blocks: Readonly<Record<string, RegisterBlockHandle>>;
-  /** Bytes of guest memory, which firmware reads from CMOS. */
-  readonly memory: number;
   readonly debugExit: boolean;
 }
 
@@ -46,6 +45,7 @@ export interface Board {
   readonly debugConsole: DebugConsole;
   readonly firmwareLog: DebugConsole;
   readonly power: AcpiPm;
+  readonly rtc: Rtc;
 }
 
 const KEYBOARD_IRQ = 1;
@@ -90,8 +90,14 @@ export function planBoard(config: MachineConfig, vmFd: number): BoardDescriptor 
   const blocks = Object.fromEntries(
     Object.entries(BLOCKS).map(([name, length]) => [name, builder.allocate(name, length)]),
   );
-  const { memory, debugExit } = config;
-  return { vmFd, registers: builder.build(), blocks, memory, debugExit };
+  const registers = builder.build();
+  const [low, high] = layout.memoryRegions(config.memory);
+  initialiseCmos(new RegisterBlock(registers, blocks.rtc!), {
+    memoryBelow4G: low!.size,
+    memoryAbove4G: high?.size ?? 0,
+    cpus: config.cpus,
+  });
+  return { vmFd, registers, blocks, debugExit: config.debugExit };
 }
 
 /** Makes this thread's device objects and puts them on the buses. */
@@ -115,7 +121,9 @@ export function openBoard(descriptor: BoardDescriptor, control: ControlBlock): B
   ports.add(COMMAND_PORT, 1, keyboard.command, 1);
   ports.add(SYSTEM_CONTROL_PORT_A, 1, new SystemControlPortA(block('systemControl'), control), 1);
   ports.add(layout.POST_PORT, 1, new PostCode(block('post')), 1);
-  ports.add(RTC_PORT, RTC_PORTS, new Rtc(block('rtc'), line(layout.RTC_IRQ), wallClock), 1);
+  const alarm = control.doorbell(DoorbellBit.Alarm);
+  const rtc = new Rtc(block('rtc'), line(layout.RTC_IRQ), wallClock, alarm);
+  ports.add(RTC_PORT, RTC_PORTS, rtc, 1);
 
   const debugConsole = new DebugConsole(
     block('debugConsole'),
@@ -135,5 +143,5 @@ export function openBoard(descriptor: BoardDescriptor, control: ControlBlock): B
   const power = new AcpiPm(block('power'), sci, control, monotonicClock);
   ports.add(layout.ACPI_PM1_EVENT_PORT, ACPI_PM_PORTS, power, 4);
 
-  return { ports, mmio: new MemoryBus(), serials, debugConsole, firmwareLog, power };
+  return { ports, mmio: new MemoryBus(), serials, debugConsole, firmwareLog, power, rtc };
 }

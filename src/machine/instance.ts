@@ -17,6 +17,7 @@ import { VexitError, errorMessage } from '../util/errors.js';
 import { ControlBlock, DoorbellBit, RunState } from '../vcpu/control-block.js';
 import { enablePvmMsrExits } from '../vcpu/pvm/index.js';
 import { setUpBootProcessor, setUpVcpu } from '../vcpu/setup.js';
+import { AlarmClock } from './alarm-clock.js';
 import { openBoard, planBoard, type Board, type BoardDescriptor } from './board.js';
 import type { MachineConfig } from './config.js';
 import { reportRequest, type ExitReport } from './exit-report.js';
@@ -64,6 +65,7 @@ export class MachineInstance {
   private readonly workerExits: Promise<void>[] = [];
   private readonly romIds: number[] = [];
   private readonly watch: WatchHandle;
+  private readonly alarm: AlarmClock;
   private dump: { message: string; text: string } | undefined;
   private waitingForPark: (() => void)[] = [];
   private ended = false;
@@ -80,6 +82,7 @@ export class MachineInstance {
   ) {
     this.control = ControlBlock.create(hostEvent);
     this.board = openBoard(boardDescriptor, this.control);
+    this.alarm = new AlarmClock(this.board.rtc);
     this.watch = native().watchReadable(hostEvent, () => this.onHostEvent());
   }
 
@@ -105,13 +108,15 @@ export class MachineInstance {
       const vm = kvm.createVm();
       undo.push(() => vm.close());
       if (host.pvm) enablePvmMsrExits(vm.fd);
-      vm.createIrqchip(layout.KVM_TSS_ADDRESS, layout.KVM_IDENTITY_MAP_ADDRESS);
       const memory = GuestMemory.create(
         `vexit-${config.name}`,
         layout.memoryRegions(config.memory),
       );
       undo.push(() => memory.close());
+      // KVM waits for the readers of its tables (SRCU) at every change. Memory slots first: after
+      // the changes that the irqchip and the PIT make they take 4 to 8 ms instead of 0.05 ms.
       vm.mapMemory(memory);
+      vm.createIrqchip(layout.KVM_TSS_ADDRESS, layout.KVM_IDENTITY_MAP_ADDRESS);
       const hostEvent = native().eventfdCreate();
       const descriptor = planBoard(config, vm.fd);
       const machine = new MachineInstance(
@@ -190,6 +195,7 @@ export class MachineInstance {
     if ((bits & (1 << DoorbellBit.Parked)) !== 0) {
       for (const check of this.waitingForPark.slice()) check();
     }
+    if ((bits & (1 << DoorbellBit.Alarm)) !== 0) this.alarm.rearm();
     this.events.onDoorbells(bits);
     if ((bits & (1 << DoorbellBit.Request)) !== 0) void this.finish();
   }
@@ -251,6 +257,7 @@ export class MachineInstance {
   }
 
   private release(): void {
+    this.alarm.stop();
     native().unwatch(this.watch);
     for (const vcpu of this.vcpus.splice(0)) {
       vcpu.detach();

@@ -38,6 +38,7 @@ export enum DoorbellBit {
   SerialSpace3,
   DebugConsole,
   FirmwareLog,
+  Alarm,
   Parked,
 }
 
