@@ -41,6 +41,10 @@ const TIMER_PIN = 2;
 const ALL_LOCAL_APICS = 0xff;
 const APIC_ID_MAX = 254;
 
+/** The EBDA begins with its size in KiB; the pointer is in the next paragraph. */
+const EBDA_KIB = 1;
+const EBDA_POINTER = layout.EBDA_START + 16;
+
 /** Real-mode segment of the EBDA and KiB of conventional memory, in the BIOS data area. */
 const BDA_EBDA_SEGMENT = 0x40e;
 const BDA_MEMORY_KIB = 0x413;
@@ -160,8 +164,9 @@ export function writeMpTable(memory: MpTableMemory, config: MpConfig): { pointer
   const pointer = floatingPointer(tableAddress);
   memory.write(tableAddress, table);
   memory.write(layout.MP_TABLE_ADDRESS, pointer);
-  memory.write(layout.EBDA_START, pointer);
+  memory.write(layout.EBDA_START, Uint8Array.of(EBDA_KIB));
+  memory.write(EBDA_POINTER, pointer);
   memory.write(BDA_EBDA_SEGMENT, Uint8Array.from(u16(layout.EBDA_START / 16)));
   memory.write(BDA_MEMORY_KIB, Uint8Array.from(u16(layout.EBDA_START / 1024)));
-  return { pointer: layout.EBDA_START };
+  return { pointer: EBDA_POINTER };
 }

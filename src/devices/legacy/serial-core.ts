@@ -162,24 +162,37 @@ export class SerialCore {
     const switched = ((value ^ words[Word.Fcr]!) & uart.FCR_ENABLE) !== 0;
     if (switched || (value & uart.FCR_RESET_RX) !== 0) this.resetReceiver();
     words[Word.Fcr] = (value & uart.FCR_ENABLE) !== 0 ? value & 0xc1 : 0;
-    words[Word.IdlePolls] = 0;
+    this.stopPolling();
     this.refill();
+  }
+
+  /** True when received characters interrupt the guest, which therefore expects them. */
+  private get interruptDriven(): boolean {
+    const { words } = this;
+    return (words[Word.Ier]! & uart.IER_RDA) !== 0 && (words[Word.Mcr]! & uart.MCR_OUT2) !== 0;
+  }
+
+  /** The guest sets the port up (again): what it polled for before says nothing any more. */
+  stopPolling(): void {
+    this.words[Word.Polling] = 0;
+    this.words[Word.IdlePolls] = 0;
   }
 
   /** A read of LSR or RBR: many in a row are a guest that waits for input without interrupts. */
   countPoll(): void {
     const { words } = this;
-    if (words[Word.Listening] !== 0) return;
+    if (words[Word.Polling] !== 0 || this.interruptDriven || this.looped) return;
     if (++words[Word.IdlePolls]! < POLLS_OF_A_LISTENER) return;
-    words[Word.Listening] = 1;
+    words[Word.Polling] = 1;
     this.refill();
   }
 
-  /** True while queued input has to wait: nobody listens, loopback, or RTS has been taken back. */
+  /** True while queued input has to wait: loopback, nobody listens, or RTS has been taken back. */
   private get held(): boolean {
     const { words } = this;
     const mcr = words[Word.Mcr]!;
-    if (words[Word.Listening] === 0 || (mcr & uart.MCR_LOOP) !== 0) return true;
+    if ((mcr & uart.MCR_LOOP) !== 0) return true;
+    if (words[Word.Polling] === 0 && !this.interruptDriven) return true;
     return words[Word.RtsSeen] !== 0 && (mcr & uart.MCR_RTS) === 0;
   }
 

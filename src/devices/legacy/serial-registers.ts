@@ -101,8 +101,8 @@ export const enum Word {
   InterruptLevel,
   FifoHead,
   FifoCount,
-  /** 1: the guest takes input. */
-  Listening,
+  /** 1: the guest polls for input. */
+  Polling,
   /** Reads of LSR or RBR in a row while nobody listens. */
   IdlePolls,
   /** 1: the guest has raised RTS. */

@@ -33,7 +33,7 @@ export class Serial extends SerialHost implements BusDevice {
   read(offset: number): number {
     this.block.lock();
     try {
-      return this.readRegister(offset);
+      return this.readRegister(offset) & 0xff;
     } finally {
       this.block.unlock();
     }
@@ -61,21 +61,21 @@ export class Serial extends SerialHost implements BusDevice {
       case uart.LSR:
         return this.readLineStatus();
       case uart.RBR:
-        if (this.divisorLatch) return words[Word.Divisor]! & 0xff;
+        if (this.divisorLatch) return words[Word.Divisor]!;
         this.core.countPoll();
         return this.core.takeCharacter();
       case uart.IER:
-        return this.divisorLatch ? (words[Word.Divisor]! >> 8) & 0xff : words[Word.Ier]! & 0xff;
+        return this.divisorLatch ? words[Word.Divisor]! >> 8 : words[Word.Ier]!;
       case uart.IIR:
         return this.readInterruptIdentification();
       case uart.LCR:
-        return words[Word.Lcr]! & 0xff;
+        return words[Word.Lcr]!;
       case uart.MCR:
-        return words[Word.Mcr]! & 0xff;
+        return words[Word.Mcr]!;
       case uart.MSR:
         return this.readModemStatus();
       default:
-        return words[Word.Scr]! & 0xff;
+        return words[Word.Scr]!;
     }
   }
 
@@ -110,7 +110,7 @@ export class Serial extends SerialHost implements BusDevice {
   private transmit(byte: number): boolean {
     const { core } = this;
     const { words } = this.block;
-    if (words[Word.Listening] === 0) words[Word.IdlePolls] = 0;
+    words[Word.IdlePolls] = 0;
     if (core.looped) {
       core.arrive(byte, 0);
       this.transmitted();
@@ -172,8 +172,7 @@ export class Serial extends SerialHost implements BusDevice {
       words[Word.ThreAcknowledged] = 0;
       words[Word.ThrePending] = (core.lineStatus() & uart.LSR_THRE) !== 0 ? 1 : 0;
     }
-    words[Word.Listening] = (value & uart.IER_RDA) !== 0 ? 1 : 0;
-    words[Word.IdlePolls] = 0;
+    core.stopPolling();
     core.refill();
   }
 
