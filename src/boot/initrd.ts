@@ -11,6 +11,8 @@ import type { BootContext } from './options.js';
 
 const PAGE = 4096;
 const MIB = 2 ** 20;
+/** No hint asks for more memory than this. */
+const MEMORY_SENSIBLE = 2 ** 40;
 
 /** Where the RAM disk is; both 0 when there is none. */
 export interface InitrdRange {
@@ -82,6 +84,8 @@ function doesNotFit(
   return new VexitError(
     'ERR_INITRD',
     `the initrd needs ${mib} MiB, which the guest's memory of ${have} MiB does not have free`,
-    `give the guest more memory: at least --memory ${enough}M`,
+    enough <= MEMORY_SENSIBLE / MIB
+      ? `give the guest more memory: at least --memory ${enough}M`
+      : 'make the initrd smaller',
   );
 }

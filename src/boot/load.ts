@@ -75,6 +75,7 @@ async function load(
       'give RAM disks as initrds',
     );
   }
+  if (image.protocol === 'firmware' || image.protocol === 'flat') refuseInputs(context, source);
   switch (image.protocol) {
     case 'linux': {
       const linux = await import('./linux.js');
@@ -89,5 +90,19 @@ async function load(
       return (await import('./flat.js')).loadFirmware(context, source);
     case 'flat':
       return (await import('./flat.js')).loadFlat(context, source);
+  }
+}
+
+/** Firmware and flat binaries have no way to be told of an initrd or a command line. */
+function refuseInputs({ options, warnings }: BootContext, source: BootSource): void {
+  if ((options.initrds ?? []).length > 0) {
+    throw new VexitError(
+      'ERR_INITRD',
+      `${source.name} takes no initrd: it is no kernel`,
+      'give the guest its files on a disk',
+    );
+  }
+  if ((options.cmdline ?? '') !== '') {
+    warnings.push(`${source.name}: takes no command line; the one given is not used`);
   }
 }

@@ -86,7 +86,10 @@ describe('[H6] kernel files', () => {
       await expect(boot({ kernel: path })).rejects.toThrow(/is not a kernel of a known kind/);
       await expect(boot({ kernel: path, protocol: 'flat' })).rejects.toThrow(/do not fit below/);
       await expect(boot({ kernel: path, protocol: 'firmware' })).rejects.toThrow(/firmware of/);
-      await expect(boot({ kernel, initrds: [path] })).rejects.toMatchObject({ code: 'ERR_INITRD' });
+      await expect(boot({ kernel, initrds: [path] })).rejects.toMatchObject({
+        code: 'ERR_INITRD',
+        hint: 'make the initrd smaller',
+      });
     });
   });
 
@@ -271,6 +274,20 @@ describe('flat binary', () => {
   it.each([0x9fc00 - 99, -1, 1.5, NaN, 2 ** 53])('refuses address %d', async (flatAddress) => {
     const options: BootOptions = { kernel: image(100), protocol: 'flat', flatAddress };
     await expect(boot(options)).rejects.toThrow(/do not fit below 0x9fc00/);
+  });
+});
+
+describe('firmware and flat binaries', () => {
+  it('take no initrd, and say that they take no command line', async () => {
+    const flat: BootOptions = { kernel: image(100), protocol: 'flat' };
+    await expect(boot({ ...flat, initrds: [image(1)] })).rejects.toMatchObject({
+      code: 'ERR_INITRD',
+      message: 'initrd.img takes no initrd: it is no kernel',
+    });
+    const result = await boot({ firmware: image(0x10000), cmdline: 'quiet' });
+    expect(result.warnings).toEqual([
+      'initrd.img: takes no command line; the one given is not used',
+    ]);
   });
 });
 
