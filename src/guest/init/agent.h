@@ -1,0 +1,104 @@
+/* PID 1 and agent of a vexit guest: what its parts share. The protocol is in docs/guest.md. */
+#ifndef VEXIT_AGENT_H
+#define VEXIT_AGENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define FRAME_PAYLOAD_MAX 4096
+#define FRAME_HEADER 4
+#define STDIN_WINDOW 2048
+
+enum host_frame { HOST_STDIN = 1, HOST_RESIZE = 2, HOST_SIGNAL = 3, HOST_SHUTDOWN = 4 };
+enum guest_frame {
+	GUEST_HELLO = 0x10,
+	GUEST_STDOUT = 0x11,
+	GUEST_STDERR = 0x12,
+	GUEST_EXIT = 0x13,
+	GUEST_READY = 0x14,
+	GUEST_CREDIT = 0x15
+};
+enum exit_kind { EXIT_STATUS = 0, EXIT_SIGNAL = 1, EXIT_NOT_STARTED = 2 };
+
+/* What /.vexit/run asks for; the strings live in one buffer that is never freed. */
+struct run_request {
+	char **argv; /* NULL: an interactive shell */
+	char **env;
+	const char *cwd;
+	const char *hostname;
+	bool has_user;
+	uid_t uid;
+	gid_t gid;
+	bool tty;
+	bool stay; /* do not power off after the command */
+	unsigned short rows, cols;
+};
+
+/* The agent channel. A closed one swallows frames and never has room for less. */
+struct channel {
+	int fd;
+	size_t rx_len, tx_len;
+	uint8_t rx[FRAME_HEADER + FRAME_PAYLOAD_MAX];
+	uint8_t tx[4 * (FRAME_HEADER + FRAME_PAYLOAD_MAX)];
+};
+typedef void (*frame_handler)(void *context, uint8_t type, const uint8_t *payload, size_t length);
+
+/* The shell or command, as PID 1 started it. */
+struct child {
+	pid_t pid;
+	int in, out, err; /* our ends, non-blocking; -1 when closed or when it has the console */
+	int tty;          /* what TIOCSWINSZ and the foreground group go to, or -1 */
+	int error;        /* errno when it could not be started */
+};
+
+/* A running shell or command and what is on its way to it. */
+struct session {
+	const struct run_request *request;
+	struct channel *channel;
+	struct child child;
+	bool ended;
+	int status;
+	bool input_ends;          /* the host sent end of file */
+	uint8_t last_input;
+	size_t input_length;
+	uint8_t input[2 * STDIN_WINDOW]; /* from the host, not yet taken by the command */
+};
+
+/* setup.c */
+void setup_system(void);
+void setup_host(const char *hostname);
+
+/* runfile.c */
+void read_run_file(const char *path, struct run_request *request);
+
+/* channel.c */
+void channel_open(struct channel *channel);
+bool channel_is_open(const struct channel *channel);
+bool channel_has_room(const struct channel *channel);
+void channel_send(struct channel *channel, uint8_t type, const void *payload, size_t length);
+void channel_write(struct channel *channel);
+void channel_read(struct channel *channel, frame_handler handler, void *context);
+void channel_drain(struct channel *channel);
+
+/* child.c */
+void child_start(const struct run_request *request, bool have_channel, struct child *child);
+
+/* streams.c */
+void take_input(struct session *session, const uint8_t *bytes, size_t length);
+void write_input(struct session *session);
+void close_input(struct session *session);
+bool forward(struct session *session, int *fd, uint8_t type);
+void drain_output(struct session *session);
+
+/* session.c */
+void run_session(const struct run_request *request, struct channel *channel);
+
+/* power.c */
+void power_off(void) __attribute__((noreturn));
+
+/* init.c */
+void complain(const char *what, const char *detail, int error);
+
+#endif

@@ -1,0 +1,108 @@
+/** The default guest's root file system: busybox and the agent in an uncompressed archive. */
+import { readFile, rm, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { buildAgent, AGENT_TOOLS } from './agent-build.js';
+import { assetsOf, contentOf } from './assets.js';
+import { cacheDirectory, ensureArtifact, hashOf } from './cache.js';
+import { S_IFCHR, S_IFDIR, S_IFLNK, S_IFREG, writeCpio, type CpioEntry } from './cpio.js';
+import { ensureTools, packageVersion, unpackPackage } from './debian.js';
+import { withLog } from './log.js';
+import type { Progress } from './progress.js';
+import { run } from './run.js';
+
+const BUSYBOX = 'busybox-static';
+
+/** Directories of the root file system, in an order a kernel can make them in. */
+const DIRECTORIES = [
+  ...['bin', 'dev', 'etc', 'mnt', 'proc', 'root', 'run', 'sbin', 'sys', 'tmp', '.vexit'],
+  ...['usr', 'usr/bin', 'usr/sbin', 'var'],
+];
+
+const FILES: Readonly<Record<string, string>> = {
+  'etc/passwd': 'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n',
+  'etc/group': 'root:x:0:\ntty:x:5:\nnogroup:x:65534:\n',
+  'etc/hosts': '127.0.0.1 localhost\n::1 localhost\n',
+  'etc/profile': "PS1='\\h:\\w\\$ '\nexport PS1\n",
+};
+
+/** Applets that make no sense in the guest, or that the shell has of its own. */
+const UNLINKED = new Set([
+  'busybox',
+  'linuxrc',
+  'init',
+  'sh',
+  '[[',
+  'nuke',
+  'dpkg',
+  'dpkg-deb',
+  'rpm',
+]);
+
+/** Paths of built files. */
+export interface GuestInitramfs {
+  readonly initramfs: string;
+  /** The agent alone, for other initramfs. */
+  readonly agent: string;
+}
+
+/** The entries of the archive. `applets` are paths like "usr/bin/env". */
+export function initramfsEntries(
+  agent: Uint8Array,
+  busybox: Uint8Array,
+  applets: readonly string[],
+): CpioEntry[] {
+  const links = applets.filter((applet) => !UNLINKED.has(path.posix.basename(applet)));
+  return [
+    ...DIRECTORIES.map((directory) => ({ path: directory, mode: S_IFDIR | 0o755 })),
+    { path: 'dev/console', mode: S_IFCHR | 0o600, device: { major: 5, minor: 1 } },
+    { path: 'init', mode: S_IFLNK | 0o777, data: '.vexit/init' },
+    { path: '.vexit/init', mode: S_IFREG | 0o755, data: agent },
+    { path: 'bin/busybox', mode: S_IFREG | 0o755, data: busybox },
+    { path: 'bin/sh', mode: S_IFLNK | 0o777, data: 'busybox' },
+    ...Object.entries(FILES).map(([file, data]) => ({ path: file, mode: S_IFREG | 0o644, data })),
+    ...links.map((link) => ({ path: link, mode: S_IFLNK | 0o777, data: '/bin/busybox' })),
+  ];
+}
+
+async function build(directory: string, signal: AbortSignal, progress: Progress): Promise<void> {
+  progress({ step: 'Making the guest initramfs' });
+  await withLog(path.join(cacheDirectory(), 'initramfs-build.log'), async (log) => {
+    const options = { signal, log };
+    await ensureTools(AGENT_TOOLS, options);
+    const work = path.join(directory, 'work');
+    const unpacked = path.join(work, 'busybox');
+    await unpackPackage(BUSYBOX, await packageVersion(BUSYBOX, options), unpacked, options);
+    const agent = path.join(directory, 'init');
+    await buildAgent(work, agent, options);
+    const busybox = path.join(unpacked, 'bin', 'busybox');
+    const applets = (await run(busybox, ['--list-full'], { signal })).split('\n');
+    const entries = initramfsEntries(await readFile(agent), await readFile(busybox), applets);
+    await writeFile(path.join(directory, 'initramfs.cpio'), writeCpio(entries));
+    await rm(work, { recursive: true, force: true });
+  });
+}
+
+/**
+ * The default guest's initramfs and its agent, made first if the cache does not hold them.
+ * @throws VexitError ERR_GUEST_BUILD, ERR_ABORTED
+ */
+export async function ensureGuestInitramfs(
+  progress: Progress,
+  signal?: AbortSignal,
+): Promise<GuestInitramfs> {
+  const sources = await assetsOf('init', /\.[ch]$/);
+  const layout = JSON.stringify([DIRECTORIES, FILES, [...UNLINKED]]);
+  const directory = await ensureArtifact(
+    {
+      name: 'initramfs',
+      recipe: hashOf([...contentOf(sources), layout]),
+      host: (abort) => packageVersion(BUSYBOX, { signal: abort }),
+      build: (into, abort) => build(into, abort, progress),
+    },
+    signal,
+  );
+  return {
+    initramfs: path.join(directory, 'initramfs.cpio'),
+    agent: path.join(directory, 'init'),
+  };
+}
