@@ -1,6 +1,7 @@
 /** `vexit run`: makes the VM, connects it to this terminal and ends with its status. */
 import os from 'node:os';
 import type { AgentChannel, CommandExit } from '../agent/agent-channel.js';
+import { bootsDefaultGuest } from '../machine/config.js';
 import { EXIT_STATUS, type ExitReport } from '../machine/exit-report.js';
 import { VirtualMachine } from '../machine/virtual-machine.js';
 import { VexitError } from '../util/errors.js';
@@ -111,6 +112,7 @@ export async function runVm(args: RunArguments): Promise<void> {
     throw new VexitError('ERR_CONFIG', 'no command after --', 'write the command, or leave -- out');
   }
   const options = runOptions(args);
+  if (bootsDefaultGuest(options)) await (await import('./prepare-guest.js')).prepareGuest();
   const vm = await VirtualMachine.create(options);
   const interactive = command === undefined;
   if (interactive || args.verbose === true) for (const note of vm.notes) say(`vexit: ${note}`);
