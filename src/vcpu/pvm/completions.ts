@@ -133,8 +133,9 @@ export class PvmCompletions {
     if (this.pageFault === undefined) return false;
     const { cpu, counters } = this;
     this.begin();
-    this.followHandlers();
     const rip = cpu.regs.get(Gpr.Rip);
+    // A breakpoint that is hit is where the IDT points: only the others have to look there.
+    if (rip !== this.pageFault) this.followHandlers();
     if (rip === this.pageFault) {
       if (this.entry.tryEnter(this.msrs)) {
         counters.systemCalls++;

@@ -9,6 +9,7 @@ import type { CodeSize } from './instruction.js';
 import type { GuestCpu, MsrIndex } from './guest-cpu.js';
 import { GuestPageFault, NotInRam, Vector } from './guest-cpu.js';
 import { exchangePair } from './exchange-pair.js';
+import type { PagingState } from './page-walk.js';
 import { walk } from './page-walk.js';
 import { SyncedState } from './synced-state.js';
 
@@ -26,9 +27,11 @@ export class KvmGuestCpu implements GuestCpu {
   readonly regs: GeneralRegisters;
   readonly sregs: SpecialRegisters;
   cpl = 0;
-  codeSize: CodeSize = 64;
   private readonly state: SyncedState;
   private sregsChanged = false;
+  /** Derived from the special registers when first asked for, once an event. */
+  private paging: PagingState | undefined;
+  private size: CodeSize | undefined;
   private injection: Injection | undefined;
 
   constructor(
@@ -46,8 +49,7 @@ export class KvmGuestCpu implements GuestCpu {
     this.sregsChanged = false;
     this.injection = undefined;
     this.cpl = this.sregs.cpl;
-    const cs = this.sregs.getSegment('cs');
-    this.codeSize = this.longMode && cs.l === 1 ? 64 : cs.db === 1 ? 32 : 16;
+    this.paging = this.size = undefined;
   }
 
   /** As {@link begin}, after the registers were changed by another than the guest. */
@@ -78,6 +80,14 @@ export class KvmGuestCpu implements GuestCpu {
       view.setUint32(constant('kvm_vcpu_events.exception.error_code'), errorCode, true);
     }
     this.vcpu.writeEvents(events);
+  }
+
+  get codeSize(): CodeSize {
+    if (this.size === undefined) {
+      const cs = this.sregs.getSegment('cs');
+      this.size = this.longMode && cs.l === 1 ? 64 : cs.db === 1 ? 32 : 16;
+    }
+    return this.size;
   }
 
   get longMode(): boolean {
@@ -137,12 +147,12 @@ export class KvmGuestCpu implements GuestCpu {
   /** Physical address of a byte, or undefined when it is not mapped or not in RAM. */
   private physical(address: bigint, write: boolean): number {
     const { sregs } = this;
-    const state = {
+    const state = (this.paging ??= {
       cr0: sregs.getControl('cr0'),
       cr3: sregs.getControl('cr3'),
       cr4: sregs.getControl('cr4'),
       longMode: this.longMode,
-    };
+    });
     const found = walk(this.memory, state, address, write);
     if (found === undefined) throw new NotInRam();
     if ('fault' in found) throw new GuestPageFault(address, found.fault);

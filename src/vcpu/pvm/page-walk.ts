@@ -35,10 +35,23 @@ function mark(memory: GuestMemory, at: number, entry: bigint, flags: number): bo
   return Atomics.compareExchange(word, 0, entry, entry | BigInt(flags)) === entry;
 }
 
+/** Bits 51:12 of an entry or of CR3, as an address. */
+function frameOf(low: number, high: number): number {
+  return (high & 0xfffff) * 0x1_0000_0000 + ((low & ~0xfff) >>> 0);
+}
+
+/** Index into the table of a level, 1 (page table) to 5, from the halves of a linear address. */
+function indexAt(level: number, low: number, high: number): number {
+  if (level === 1) return (low >>> 12) & 0x1ff;
+  if (level === 2) return (low >>> 21) & 0x1ff;
+  if (level === 3) return ((high << 2) | (low >>> 30)) & 0x1ff;
+  return (high >>> (level === 4 ? 7 : 16)) & 0x1ff;
+}
+
 /**
  * Translates for a supervisor access, sets accessed and dirty flags as the processor does.
  * Undefined where the tables are of a kind that is not walked here (32-bit paging without PAE) or
- * lie outside RAM.
+ * lie outside RAM. Numbers where possible: this is on the path of every system call.
  */
 export function walk(
   memory: GuestMemory,
@@ -48,32 +61,35 @@ export function walk(
 ): Translation | undefined {
   if ((state.cr0 & CR0_PG) === 0n) return { physical: Number(linear) };
   if ((state.cr4 & CR4_PAE) === 0n) return undefined;
-  let shift = state.longMode ? ((state.cr4 & CR4_LA57) !== 0n ? 48 : 39) : 30;
-  let table = Number(state.cr3 & (state.longMode ? 0xffffffffff000n : 0xffffffe0n));
+  const linearLow = Number(linear & 0xffffffffn);
+  const linearHigh = Number(linear >> 32n);
+  const { longMode } = state;
+  const mask = longMode ? 0xffffffffff000n : 0xffffffe0n;
+  let table = Number(state.cr3 & mask);
   const code = write ? PageFaultCode.W : 0;
   let writable = true;
+  let level = longMode ? ((state.cr4 & CR4_LA57) !== 0n ? 5 : 4) : 3;
   for (;;) {
-    const mask = shift === 30 && !state.longMode ? 3n : 0x1ffn;
-    const at = table + Number((linear >> BigInt(shift)) & mask) * 8;
+    // Page-directory-pointer entries of PAE paging have neither permissions nor flags.
+    const pointer = level === 3 && !longMode;
+    const index = indexAt(level, linearLow, linearHigh) & (pointer ? 3 : 0x1ff);
+    const at = table + 8 * index;
     if (!memory.contains(at, 8)) return undefined;
     const entry = memory.getUint64(at);
-    const low = Number(entry & 0xfffn);
+    const low = Number(entry & 0xffffffffn);
     if ((low & PRESENT) === 0) return { fault: code };
-    const pointer = shift === 30 && !state.longMode;
     if (!pointer) writable &&= (low & WRITE) !== 0;
-    const leaf = shift === 12 || (shift <= 30 && (low & LARGE) !== 0 && !pointer);
+    const leaf = level === 1 || (level <= 3 && !pointer && (low & LARGE) !== 0);
     if (leaf && write && !writable && (state.cr0 & CR0_WP) !== 0n) {
       return { fault: code | PageFaultCode.P };
     }
     const wanted = pointer ? 0 : leaf && write ? ACCESSED | DIRTY : ACCESSED;
     if ((low & wanted) !== wanted && !mark(memory, at, entry, wanted)) continue;
+    table = frameOf(low, Number(entry >> 32n));
     if (leaf) {
-      const offset = Number(linear & ((1n << BigInt(shift)) - 1n));
-      return {
-        physical: Number((entry & 0xffffffffff000n) >> BigInt(shift)) * 2 ** shift + offset,
-      };
+      const size = 2 ** (12 + 9 * (level - 1));
+      return { physical: table - (table % size) + (linearLow % size) };
     }
-    table = Number(entry & 0xffffffffff000n);
-    shift -= 9;
+    level--;
   }
 }
