@@ -10,6 +10,9 @@ const MAX_CODE_LENGTH = 20;
 const MAX_SYMBOLS = 258;
 const GROUP_SIZE = 50;
 const RUN_B = 1;
+/** Bits looked up at once: most codes are shorter. */
+const FAST_BITS = 10;
+const PEEK_BYTES = 4;
 
 const damaged = (): Error => new Error('bzip2 data are damaged');
 
@@ -22,15 +25,25 @@ class BitReader {
     private at: number,
   ) {}
 
-  /** At most 24 bits. */
-  bits(count: number): number {
+  /** The next bits, at most 24, without taking them. */
+  peek(count: number): number {
     while (this.count < count) {
-      if (this.at >= this.input.length) throw new Error('bzip2 data are cut short');
-      this.buffer = ((this.buffer & 0xffffff) << 8) | this.input[this.at++]!;
+      // A code may be looked for behind the end, but hardly be there.
+      if (this.at >= this.input.length + PEEK_BYTES) throw new Error('bzip2 data are cut short');
+      this.buffer = ((this.buffer & 0xffffff) << 8) | (this.input[this.at++] ?? 0);
       this.count += 8;
     }
+    return (this.buffer >>> (this.count - count)) & ((1 << count) - 1);
+  }
+
+  skip(count: number): void {
     this.count -= count;
-    return (this.buffer >>> this.count) & (2 ** count - 1);
+  }
+
+  bits(count: number): number {
+    const value = this.peek(count);
+    this.count -= count;
+    return value;
   }
 }
 
@@ -39,13 +52,15 @@ interface HuffmanTable {
   readonly limit: Int32Array;
   readonly base: Int32Array;
   readonly symbols: Uint16Array;
-  readonly minimum: number;
+  /** For each value of FAST_BITS bits: symbol * 32 + length, or 0 when the code is longer. */
+  readonly fast: Uint16Array;
 }
 
 function buildTable(lengths: Uint8Array): HuffmanTable {
   const limit = new Int32Array(MAX_CODE_LENGTH + 1).fill(-1);
   const base = new Int32Array(MAX_CODE_LENGTH + 1);
   const symbols = new Uint16Array(lengths.length);
+  const fast = new Uint16Array(1 << FAST_BITS);
   let code = 0;
   let index = 0;
   for (let length = 1; length <= MAX_CODE_LENGTH; length++) {
@@ -53,17 +68,26 @@ function buildTable(lengths: Uint8Array): HuffmanTable {
     for (let symbol = 0; symbol < lengths.length; symbol++) {
       if (lengths[symbol] !== length) continue;
       symbols[index++] = symbol;
+      if (length <= FAST_BITS) {
+        const shift = FAST_BITS - length;
+        fast.fill(symbol * 32 + length, code << shift, (code + 1) << shift);
+      }
       code++;
     }
     if (code > 2 ** length) throw damaged();
     limit[length] = code - 1;
     code *= 2;
   }
-  return { limit, base, symbols, minimum: lengths.reduce((a, b) => Math.min(a, b)) };
+  return { limit, base, symbols, fast };
 }
 
 function readSymbol(reader: BitReader, table: HuffmanTable): number {
-  let length = table.minimum;
+  const entry = table.fast[reader.peek(FAST_BITS)]!;
+  if (entry !== 0) {
+    reader.skip(entry & 31);
+    return entry >>> 5;
+  }
+  let length = FAST_BITS;
   let code = reader.bits(length);
   while (code > table.limit[length]!) {
     if (++length > MAX_CODE_LENGTH) throw damaged();
