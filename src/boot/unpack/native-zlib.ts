@@ -25,7 +25,7 @@ function exactly(output: Uint8Array, size: number): Uint8Array {
 export const gunzip: Decompressor = (input, size) =>
   exactly(zlib.gunzipSync(input, options(size)), size);
 
-/** zstd, by Node.js where it can, else by the decoder here, which is several times slower. */
+/** zstd, by Node.js where it can, else by a library, which is several times slower. */
 export async function unzstd(): Promise<Decompressor> {
   const native = (zlib as { zstdDecompressSync?: ZstdSync }).zstdDecompressSync;
   if (native === undefined) return (await import('./zstd.js')).unzstdScript;
