@@ -88,8 +88,26 @@ function* randoms(seed: number): Generator<bigint> {
     }
   });
 
+  test('is followed by the single-step trap that RFLAGS.TF asks for', () => {
+    const { vcpu, memory } = vm;
+    const handler = BigInt(CODE) + 0x100n;
+    vm.setGate(0x12000, 1, handler);
+    // pushf; orl $0x100,(%rsp); popf; fwait; nop. The handler: mov %dr6,%rax; mov (%rsp),%rbx; out
+    memory.write(CODE, Buffer.from('9c810c24000100009d9b90', 'hex'));
+    memory.write(CODE + 0x100, Buffer.from('0f21f0488b1c24e680', 'hex'));
+    vcpu.readRegs();
+    const sregs = vcpu.readSregs();
+    sregs.setTable('idt', 0x12000n, 4095);
+    vcpu.writeSregs();
+    vm.start(0);
+    expect(typeof vm.run()).toBe('number');
+    vcpu.readRegs();
+    expect(vcpu.regs.get(Gpr.Rbx)).toBe(BigInt(CODE) + 10n);
+    expect(vcpu.regs.get(Gpr.Rax) & 0x4000n).toBe(0x4000n);
+  });
+
   test('keeps the vector registers over XSAVE and XRSTOR', () => {
-    // xsave 0x100(%rsp); pxor of the image in memory; xrstor; movdqu %xmm1,(%rsp)
+    // xsave (%rsp); xrstor (%rsp); stmxcsr (%rsp)
     const { vcpu, memory } = vm;
     memory.fill(STACK, 0x400);
     memory.write(CODE, Buffer.from('0fae2424' + '0fae2c24' + '0fae1c24' + 'e680', 'hex'));

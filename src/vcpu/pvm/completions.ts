@@ -8,7 +8,7 @@ import type { VcpuFd } from '../../kvm/vcpu-fd.js';
 import type { GuestMemory } from '../../memory/guest-memory.js';
 import { complete, isPlainStep } from './complete.js';
 import { decode } from './decoder.js';
-import { NotInRam } from './guest-cpu.js';
+import { NotInRam, Rflags, Vector } from './guest-cpu.js';
 import { IdtReader } from './idt.js';
 import { Instruction } from './instruction.js';
 import { KvmGuestCpu } from './kvm-guest-cpu.js';
@@ -19,6 +19,8 @@ import { readSyscallMsrs, SyscallEntry } from './syscall-entry.js';
 /** DR7: global enables of breakpoints 0 and 1 (execution), and the bit that is always 1. */
 const DR7 = { pageFault: 0x002n, invalidOpcode: 0x008n, fixed: 0x400n } as const;
 const MAX_INSTRUCTION = 15;
+/** KVM_INTERNAL_ERROR_EMULATION. */
+const EMULATION_FAILURE = 1;
 
 /** How often each kind of event was completed. */
 export interface PvmCounters {
@@ -94,17 +96,22 @@ export class PvmCompletions {
   onEmulationFailure(): boolean {
     const { cpu, insn, code } = this;
     this.begin();
+    const suberror = this.vcpu.runPage.getUint32(constant('kvm_run.internal.suberror'), true);
+    if (suberror !== EMULATION_FAILURE) return false;
+    const trap = (cpu.regs.get(Gpr.Rflags) & Rflags.TF) !== 0n;
     const available = cpu.fetch(cpu.linearRip, code);
-    if (!decode(insn, code, available, cpu.codeSize) || !this.tryComplete()) {
+    if (cpu.cpl === 3) {
+      // Only the kernel's instructions are completed; a program must not be able to end the VM.
+      cpu.inject(Vector.InvalidOpcode);
+    } else if (!decode(insn, code, available, cpu.codeSize) || !this.tryComplete()) {
       const bytes = Array.from(code.subarray(0, available), (byte) =>
         byte.toString(16).padStart(2, '0'),
       );
       const rip = cpu.linearRip.toString(16);
-      this.log(
-        `no completion for the instruction at 0x${rip} (CPL ${cpu.cpl}): ${bytes.join(' ')}`,
-      );
+      this.log(`no completion for the instruction at 0x${rip}: ${bytes.join(' ')}`);
       return false;
     }
+    if (trap && !cpu.hasInjection) cpu.injectSingleStep();
     cpu.commit();
     this.counters.instructions++;
     if (this.stepping) this.arm();

@@ -11,9 +11,13 @@ import { GuestPageFault, NotInRam, Vector } from './guest-cpu.js';
 import { exchangePair } from './exchange-pair.js';
 import type { PagingState } from './page-walk.js';
 import { walk } from './page-walk.js';
+import { readXcr0, readXsave, writeXcr0 } from './extended-state.js';
 import { SyncedState } from './synced-state.js';
 
 const EFER_LMA = 1n << 10n;
+/** struct kvm_debugregs: DR0 to DR3, DR6, DR7, flags. */
+const DEBUGREGS_DR6 = 32;
+const DR6_BS = 1n << 14n;
 const PAGE = 4096n;
 const PAGE_NUMBER = 4096;
 
@@ -225,10 +229,23 @@ export class KvmGuestCpu implements GuestCpu {
     this.inject(Vector.PageFault, errorCode);
   }
 
+  /** Delivers the #DB that RFLAGS.TF asks for after an instruction (SDM volume 3, 18.3.1.4). */
+  injectSingleStep(): void {
+    const registers = new DataView(new ArrayBuffer(constant('sizeof_kvm_debugregs')));
+    native().getDebugregs(this.vcpu.fd, registers);
+    const dr6 = registers.getBigUint64(DEBUGREGS_DR6, true);
+    registers.setBigUint64(DEBUGREGS_DR6, dr6 | DR6_BS, true);
+    native().setDebugregs(this.vcpu.fd, registers);
+    this.inject(Vector.Debug);
+  }
+
+  /** True when the completion has asked for an exception. */
+  get hasInjection(): boolean {
+    return this.injection !== undefined;
+  }
+
   readXsave(): Uint8Array {
-    const area = new Uint8Array(constant('sizeof_kvm_xsave'));
-    native().getXsave(this.vcpu.fd, area);
-    return area;
+    return readXsave(this.vcpu);
   }
 
   writeXsave(area: Uint8Array): void {
@@ -236,27 +253,10 @@ export class KvmGuestCpu implements GuestCpu {
   }
 
   readXcr0(): bigint {
-    return this.xcrs().getBigUint64(XCR0_VALUE, true);
+    return readXcr0(this.vcpu);
   }
 
   writeXcr0(value: bigint): boolean {
-    const xcrs = this.xcrs();
-    xcrs.setBigUint64(XCR0_VALUE, value, true);
-    try {
-      native().setXcrs(this.vcpu.fd, xcrs);
-      return true;
-    } catch {
-      // KVM checks the value as the processor would, and says EINVAL where it faults.
-      return false;
-    }
-  }
-
-  private xcrs(): DataView {
-    const xcrs = new DataView(new ArrayBuffer(constant('sizeof_kvm_xcrs')));
-    native().getXcrs(this.vcpu.fd, xcrs);
-    return xcrs;
+    return writeXcr0(this.vcpu, value);
   }
 }
-
-/** struct kvm_xcrs: nr_xcrs, flags, then { xcr, reserved, value } with XCR0 the first. */
-const XCR0_VALUE = 16;
