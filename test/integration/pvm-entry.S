@@ -78,7 +78,12 @@ int80:  incq counts + 32(%rip)
         mov (%rsp), %rdi
         iretq
 
-gp:     add $8, %rsp
+gp:     cmpq $0x10a, (%rsp)
+        jne other
+        incq counts + 40(%rip)
+        add $8, %rsp
+        mov %rbx, (%rsp)
+        iretq
 other:  movb $0xef, %al
         out %al, $0xe9
         hlt
@@ -117,7 +122,7 @@ user:
         mov $0x3202, %r11d
         jmp *%rdx
 4:
-        /* INT 0x80 has a gate of DPL 3; INT 0x21 has none, UD2 is none. */
+        /* INT 0x80 has a gate of DPL 3; INT 0x21 one of DPL 0; UD2 is neither. */
         xor %edi, %edi
         int $0x80
 5:      lea 5b(%rip), %rsi
@@ -147,7 +152,7 @@ user_bad:
         jmp .
 
 .org 0x1800
-counts: .quad 0, 0, 0, 0, 0
+counts: .quad 0, 0, 0, 0, 0, 0
 fmask:  .quad 0x47700
 handlers:
         .quad pf1, pf2, ud, int80, gp, other

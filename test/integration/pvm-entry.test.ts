@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { CODE, PvmVm, pvmAvailable } from './pvm-vm.js';
 
-const FMASK = CODE + 0x1828;
-const HANDLERS = CODE + 0x1830;
+const FMASK = CODE + 0x1830;
+const HANDLERS = CODE + 0x1838;
 const COUNTS = CODE + 0x1800;
 
 function assemble(): Buffer {
@@ -50,15 +50,15 @@ function assemble(): Buffer {
     vm.memory.setUint64(FMASK, fmask);
     vm.start(0);
     expect(vm.run()).toBe(0xaa);
-    const counts = Array.from({ length: 5 }, (_, i) => Number(vm.memory.getUint64(COUNTS + 8 * i)));
-    // System calls; page faults of the first and second IDT; #UD with the INT that has no gate; INT 0x80.
-    expect(counts).toEqual([42, 3, 20, 2, 1]);
+    const counts = Array.from({ length: 6 }, (_, i) => Number(vm.memory.getUint64(COUNTS + 8 * i)));
+    // System calls; page faults of the first and second IDT; #UD; INT 0x80; #GP.
+    expect(counts).toEqual([42, 3, 20, 1, 1, 1]);
     expect(vm.completions.counters).toMatchObject({
       systemCalls: 42,
       pageFaults: 23,
-      softwareInterrupts: 1,
+      softwareInterrupts: 2,
       // The first instruction of the second handler is a PUSH.
-      singleSteps: 20 + 2,
+      singleSteps: 20 + 1,
     });
   });
 });

@@ -4,12 +4,14 @@
  */
 import { Gpr } from '../../kvm/registers.js';
 import { GuestPageFault, NotInRam, Rflags, Vector } from './guest-cpu.js';
-import type { IdtReader } from './idt.js';
+import type { Gate, IdtReader } from './idt.js';
 import type { KvmGuestCpu } from './kvm-guest-cpu.js';
 
 /** Exception frame without error code: RIP, CS, RFLAGS, RSP, SS. */
 const FRAME = { rip: 0, cs: 1, rflags: 2 } as const;
 const INT_N = 0xcd;
+/** The index in the error code names a gate of the IDT (SDM volume 3, 6.13). */
+const ERROR_CODE_IDT = 2;
 
 /** Recognises INT n at the first instruction of the #UD handler. */
 export class SoftwareInterrupt {
@@ -34,10 +36,11 @@ export class SoftwareInterrupt {
       if ((frame[FRAME.cs]! & 3n) !== 3n) return false;
       cpu.readLinear(frame[FRAME.rip]!, code);
       if (code[0] !== INT_N) return false;
-      const gate = this.idt.gate(code[1]!);
+      const vector = code[1]!;
+      const gate = this.idt.gate(vector);
       const own = this.idt.gate(Vector.InvalidOpcode);
-      // The frame of the #UD is that of the interrupt when both gates use the same stack and CS.
-      if (gate?.dpl !== 3 || gate.ist !== own?.ist || gate.selector !== own.selector) return false;
+      if (gate?.dpl !== 3) return this.tryProtectionFault(vector, stack, own);
+      if (!sharesFrame(gate, own)) return false;
       frame[FRAME.rip] = BigInt.asUintN(64, frame[FRAME.rip]! + 2n);
       frame[FRAME.rflags] = frame[FRAME.rflags]! & ~Rflags.RF;
       cpu.writeLinear(stack, this.frameBytes);
@@ -52,4 +55,22 @@ export class SoftwareInterrupt {
       throw error;
     }
   }
+
+  /** A gate that user code may not use: #GP, with the vector in its error code. */
+  private tryProtectionFault(vector: number, stack: bigint, own: Gate | undefined): boolean {
+    const { cpu } = this;
+    const gate = this.idt.gate(Vector.GeneralProtection);
+    if (gate === undefined || !sharesFrame(gate, own)) return false;
+    const errorCode = BigInt(vector * 8 + ERROR_CODE_IDT);
+    const top = BigInt.asUintN(64, stack - 8n);
+    cpu.writeLinear(top, new Uint8Array(BigUint64Array.of(errorCode).buffer));
+    cpu.regs.set(Gpr.Rsp, top);
+    cpu.regs.set(Gpr.Rip, gate.handler);
+    return true;
+  }
+}
+
+/** True when the frame pushed for `own` is that of `gate`: same stack and same CS. */
+function sharesFrame(gate: Gate, own: Gate | undefined): boolean {
+  return gate.ist === own?.ist && gate.selector === own.selector;
 }
