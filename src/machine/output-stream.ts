@@ -3,6 +3,13 @@ import { Readable } from 'node:stream';
 
 /** Kept for a reader that comes later; older output is dropped. */
 const BACKLOG_LIMIT = 256 * 1024;
+/** The backlog's unit: a guest that writes byte by byte must not cost an object for each byte. */
+const BLOCK_SIZE = 16 * 1024;
+
+interface Block {
+  readonly bytes: Uint8Array;
+  used: number;
+}
 
 /** The host side of a device that writes. */
 export interface OutputSource {
@@ -16,7 +23,7 @@ export interface OutputSource {
  * last 256 KiB are kept.
  */
 export class OutputStream extends Readable {
-  private backlog: Uint8Array[] = [];
+  private readonly backlog: Block[] = [];
   private backlogBytes = 0;
   private wanted = false;
   private attached = false;
@@ -53,12 +60,22 @@ export class OutputStream extends Readable {
       this.wanted = this.push(bytes);
       return;
     }
-    this.backlog.push(bytes);
+    this.keep(bytes);
+  }
+
+  private keep(bytes: Uint8Array): void {
+    let block = this.backlog.at(-1);
+    if (block === undefined || block.bytes.length - block.used < bytes.length) {
+      block = { bytes: new Uint8Array(Math.max(BLOCK_SIZE, bytes.length)), used: 0 };
+      this.backlog.push(block);
+    }
+    block.bytes.set(bytes, block.used);
+    block.used += bytes.length;
     this.backlogBytes += bytes.length;
     while (this.backlogBytes > BACKLOG_LIMIT && this.backlog.length > 1) {
       const oldest = this.backlog.shift()!;
-      this.backlogBytes -= oldest.length;
-      this.dropped += oldest.length;
+      this.backlogBytes -= oldest.used;
+      this.dropped += oldest.used;
     }
   }
 
@@ -69,7 +86,7 @@ export class OutputStream extends Readable {
   }
 
   private flushBacklog(): void {
-    for (const bytes of this.backlog.splice(0)) this.push(bytes);
+    for (const { bytes, used } of this.backlog.splice(0)) this.push(bytes.subarray(0, used));
     this.backlogBytes = 0;
   }
 
