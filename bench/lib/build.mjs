@@ -1,0 +1,43 @@
+// Builds the C baseline and the guests on demand, outside the repository.
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+export const benchDir = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
+export const root = path.dirname(benchDir);
+/** The built VMM; another build is compared by naming its dist directory in VEXIT_DIST. */
+export const dist = path.resolve(process.env.VEXIT_DIST ?? path.join(root, 'dist'));
+export const cli = path.join(dist, 'cli.js');
+
+const out = mkdtempSync(path.join(tmpdir(), 'vexit-bench-'));
+process.on('exit', () => rmSync(out, { recursive: true, force: true }));
+
+if (!existsSync(cli)) throw new Error(`${cli} is not built: npm run build`);
+
+/** A temporary file's path. */
+export function scratch(name) {
+  return path.join(out, name);
+}
+
+/** Compiles bench/baseline/NAME.c; returns the program. */
+export function baseline(name) {
+  const program = scratch(name);
+  const source = path.join(benchDir, 'baseline', `${name}.c`);
+  execFileSync('gcc', ['-O2', '-Wall', '-Wextra', '-Werror', '-o', program, source]);
+  return program;
+}
+
+let guests = 0;
+
+/** Assembles bench/guests/NAME.S with the given macros; returns the ELF file. */
+export function guest(name, macros = {}) {
+  const elf = scratch(`${name}-${guests++}.elf`);
+  const defines = Object.entries(macros).map(([key, value]) => `-D${key}=${value}`);
+  const link = ['-Wl,--build-id=none', `-Wl,-T,${path.join(benchDir, 'guests', 'guest.ld')}`];
+  const source = path.join(benchDir, 'guests', `${name}.S`);
+  const flags = ['-m32', '-nostdlib', '-static', '-no-pie', ...link, ...defines];
+  execFileSync('gcc', [...flags, '-o', elf, source]);
+  return elf;
+}

@@ -1,0 +1,58 @@
+// How each VMM is told to run a bench guest: debug console on standard output or error, machine
+// left through the debug-exit port, 16 MiB, one vCPU.
+import { spawn } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import { cli } from './build.mjs';
+import { QEMU } from './facts.mjs';
+
+const QEMU_ARGS = [
+  ...['-machine', 'microvm,accel=kvm', '-m', '16M'],
+  ...['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot', '-serial', 'null'],
+  ...['-chardev', 'stdio,id=debug', '-device', 'isa-debugcon,iobase=0xe9,chardev=debug'],
+  ...['-device', 'isa-debug-exit,iobase=0x501,iosize=1'],
+];
+
+/** Command lines by name of the VMM. `loop` is the program of baseline/kvm-run-loop.c. */
+export function commands(elf, loop) {
+  const run = ['run', '--kernel', elf, '--memory', '16M', '--debug-exit', '--debug-console'];
+  return {
+    'bare C': [loop, elf],
+    vexit: [process.execPath, cli, ...run],
+    'QEMU microvm': [QEMU, ...QEMU_ARGS, '-kernel', elf],
+  };
+}
+
+/**
+ * With --fifo, commands run in the real-time class: on a machine that others use at the same time
+ * the figures then show the programs and not the neighbours.
+ */
+export function prefixed(command, { fifo }) {
+  return fifo ? ['chrt', '-f', '5', ...command] : command;
+}
+
+/**
+ * Runs a command to its end; calls `onByte` with each byte of its output, when it came
+ * (CLOCK_MONOTONIC nanoseconds) and the process.
+ */
+export function watch(command, onByte) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command[0], command.slice(1), { stdio: ['ignore', 'pipe', 'pipe'] });
+    const read = (bytes) => {
+      const now = process.hrtime.bigint();
+      for (const byte of bytes) onByte(byte, now, child);
+    };
+    child.stdout.on('data', read);
+    child.stderr.on('data', read);
+    child.once('error', reject);
+    child.once('close', resolve);
+  });
+}
+
+/** Nanoseconds that all threads of a process have been on a processor. */
+export function cpuTime(pid) {
+  const task = `/proc/${pid}/task`;
+  return readdirSync(task).reduce((sum, tid) => {
+    const [ran] = readFileSync(`${task}/${tid}/schedstat`, 'utf8').split(' ');
+    return sum + Number(ran);
+  }, 0);
+}

@@ -1,0 +1,40 @@
+// npm run bench -- [exit] [startup] [memory] [--rounds N] [--iterations N] [--fifo] [--json FILE]
+import { writeFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { factsLine, machineFacts } from './lib/facts.mjs';
+
+const SECTIONS = {
+  exit: async (options) => (await import('./exit-cost.mjs')).exitCost(options),
+  startup: async (options) => (await import('./startup.mjs')).startup(options),
+  memory: async (options) => (await import('./memory.mjs')).memory(options),
+};
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    rounds: { type: 'string', default: '7' },
+    iterations: { type: 'string', default: '50000' },
+    fifo: { type: 'boolean', default: false },
+    json: { type: 'string' },
+  },
+});
+const names = positionals.length === 0 ? Object.keys(SECTIONS) : positionals;
+const unknown = names.find((name) => !(name in SECTIONS));
+if (unknown !== undefined) {
+  console.error(`no benchmark ${unknown}: ${Object.keys(SECTIONS).join(', ')}`);
+  process.exit(2);
+}
+const options = {
+  rounds: Number(values.rounds),
+  iterations: Number(values.iterations),
+  fifo: values.fifo,
+  steadyMs: 500,
+};
+
+const facts = machineFacts();
+console.log(factsLine(facts));
+const results = {};
+for (const name of names) results[name] = await SECTIONS[name](options);
+if (values.json !== undefined) {
+  writeFileSync(values.json, `${JSON.stringify({ facts, options, results }, null, 2)}\n`);
+}
