@@ -13,10 +13,15 @@ import { run } from './run.js';
 const BUSYBOX = 'busybox-static';
 
 /** Directories of the root file system, in an order a kernel can make them in. */
-const DIRECTORIES = [
-  ...['bin', 'dev', 'etc', 'mnt', 'proc', 'root', 'run', 'sbin', 'sys', 'tmp', '.vexit'],
-  ...['usr', 'usr/bin', 'usr/sbin', 'var'],
-];
+const DIRECTORIES: readonly (readonly [path: string, mode: number])[] = [
+  ...['bin', 'dev', 'etc', 'mnt', 'proc', 'run', 'sbin', 'sys', 'var', '.vexit'],
+  ...['usr', 'usr/bin', 'usr/sbin'],
+]
+  .map((directory): [string, number] => [directory, 0o755])
+  .concat([
+    ['root', 0o700],
+    ['tmp', 0o1777],
+  ]);
 
 const FILES: Readonly<Record<string, string>> = {
   'etc/passwd': 'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n',
@@ -45,7 +50,9 @@ export interface GuestInitramfs {
   readonly agent: string;
 }
 
-/** The entries of the archive. `applets` are paths like "usr/bin/env". */
+/**
+ * The entries of the archive. `applets` are paths like "usr/bin/env"; the agent makes their links.
+ */
 export function initramfsEntries(
   agent: Uint8Array,
   busybox: Uint8Array,
@@ -53,14 +60,23 @@ export function initramfsEntries(
 ): CpioEntry[] {
   const links = applets.filter((applet) => !UNLINKED.has(path.posix.basename(applet)));
   return [
-    ...DIRECTORIES.map((directory) => ({ path: directory, mode: S_IFDIR | 0o755 })),
+    ...DIRECTORIES.map(([directory, mode]) => ({ path: directory, mode: S_IFDIR | mode })),
     { path: 'dev/console', mode: S_IFCHR | 0o600, device: { major: 5, minor: 1 } },
     { path: 'init', mode: S_IFLNK | 0o777, data: '.vexit/init' },
     { path: '.vexit/init', mode: S_IFREG | 0o755, data: agent },
     { path: 'bin/busybox', mode: S_IFREG | 0o755, data: busybox },
     { path: 'bin/sh', mode: S_IFLNK | 0o777, data: 'busybox' },
     ...Object.entries(FILES).map(([file, data]) => ({ path: file, mode: S_IFREG | 0o644, data })),
-    ...links.map((link) => ({ path: link, mode: S_IFLNK | 0o777, data: '/bin/busybox' })),
+    {
+      path: '.vexit/applets',
+      mode: S_IFREG | 0o644,
+      data: links
+        .map(
+          (link) => `${link}
+`,
+        )
+        .join(''),
+    },
   ];
 }
 

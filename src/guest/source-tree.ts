@@ -38,8 +38,8 @@ const KCONFIG_ONLY = [
   'samples',
 ];
 
-/** Directories that a build for x86 does not look into at all. */
-const UNUSED = [
+/** Other processors: the crypto menu reads their Kconfig whatever the architecture is. */
+const OTHER_ARCHITECTURES = [
   ...['alpha', 'arc', 'arm', 'arm64', 'csky', 'hexagon', 'ia64', 'loongarch', 'm68k'],
   ...['microblaze', 'mips', 'nios2', 'openrisc', 'parisc', 'powerpc', 'riscv', 's390', 'sh'],
   ...['sparc', 'um', 'xtensa'],
@@ -49,8 +49,9 @@ const UNUSED_TOOLS = ['testing', 'perf', 'bpf', 'power', 'verification', 'tracin
 
 /** Patterns for tar's --exclude, below the top directory of the archive. */
 export const UNPACK_EXCLUDES: readonly string[] = [
-  ...KCONFIG_ONLY.flatMap((directory) => SOURCES.map((glob) => `${directory}/${glob}`)),
-  ...UNUSED,
+  ...[...KCONFIG_ONLY, ...OTHER_ARCHITECTURES].flatMap((directory) =>
+    SOURCES.map((glob) => `${directory}/${glob}`),
+  ),
   ...UNUSED_TOOLS.map((tool) => `tools/${tool}`),
   ...['*.rst', '*.txt', '*.yaml', '*.svg'].map((glob) => `Documentation/${glob}`),
 ];

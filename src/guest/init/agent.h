@@ -70,6 +70,9 @@ struct session {
 void setup_system(void);
 void setup_host(const char *hostname);
 
+/* applets.c */
+void link_applets(bool now);
+
 /* runfile.c */
 void read_run_file(const char *path, struct run_request *request);
 

@@ -55,6 +55,7 @@ int main(void)
 	channel_open(&channel);
 	read_run_file("/.vexit/run", &request);
 	setup_host(request.hostname);
+	link_applets(request.argv != NULL);
 	run_session(&request, &channel);
 	power_off();
 }
