@@ -209,7 +209,8 @@ export class VirtualMachine extends EventEmitter<VirtualMachineEvents> {
       () => undefined,
       () => undefined,
     );
-    return result;
+    // A promise of the caller's own: an error that nobody looks at is an unhandled rejection.
+    return result.then((value) => value);
   }
 
   private wrong(action: string): VexitError {
@@ -218,7 +219,18 @@ export class VirtualMachine extends EventEmitter<VirtualMachineEvents> {
 
   private setState(state: VmState): void {
     this.currentState = state;
-    this.emit('state', state);
+    this.tell(() => this.emit('state', state));
+  }
+
+  /** What a listener throws is the host program's: reported as uncaught, not the end of a change. */
+  private tell(emit: () => void): void {
+    try {
+      emit();
+    } catch (error) {
+      process.nextTick(() => {
+        throw error;
+      });
+    }
   }
 
   private onRequest(kind: MachineRequest, report: ExitReport): void {
@@ -236,7 +248,7 @@ export class VirtualMachine extends EventEmitter<VirtualMachineEvents> {
     try {
       await this.instance?.dispose();
       this.instance = undefined;
-      this.emit('reboot');
+      this.tell(() => this.emit('reboot'));
       this.instance = await this.powerOn();
       this.instance.start();
     } catch (error) {
@@ -259,7 +271,7 @@ export class VirtualMachine extends EventEmitter<VirtualMachineEvents> {
     this.firmwareOut.end();
     this.agent?.close();
     this.setState('stopped');
-    this.emit('exit', report);
+    this.tell(() => this.emit('exit', report));
   }
 
   private onDoorbells(bits: number): void {
