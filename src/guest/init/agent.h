@@ -13,57 +13,58 @@
 
 enum host_frame { HOST_STDIN = 1, HOST_RESIZE = 2, HOST_SIGNAL = 3, HOST_SHUTDOWN = 4 };
 enum guest_frame {
-	GUEST_HELLO = 0x10,
-	GUEST_STDOUT = 0x11,
-	GUEST_STDERR = 0x12,
-	GUEST_EXIT = 0x13,
-	GUEST_READY = 0x14,
-	GUEST_CREDIT = 0x15
+    GUEST_HELLO = 0x10,
+    GUEST_STDOUT = 0x11,
+    GUEST_STDERR = 0x12,
+    GUEST_EXIT = 0x13,
+    GUEST_READY = 0x14,
+    GUEST_CREDIT = 0x15
 };
 enum exit_kind { EXIT_STATUS = 0, EXIT_SIGNAL = 1, EXIT_NOT_STARTED = 2 };
 
 /* What /.vexit/run asks for; the strings live in one buffer that is never freed. */
 struct run_request {
-	char **argv; /* NULL: an interactive shell */
-	char **env;
-	const char *cwd;
-	const char *hostname;
-	bool has_user;
-	uid_t uid;
-	gid_t gid;
-	bool tty;
-	bool stay; /* do not power off after the command */
-	unsigned short rows, cols;
+    char **argv; /* NULL: an interactive shell */
+    char **env;
+    const char *cwd;
+    const char *hostname;
+    bool invalid; /* it must not be run */
+    bool has_user;
+    uid_t uid;
+    gid_t gid;
+    bool tty;
+    bool stay; /* do not power off after the command */
+    unsigned short rows, cols;
 };
 
 /* The agent channel. A closed one swallows frames and never has room for less. */
 struct channel {
-	int fd;
-	size_t rx_len, tx_len;
-	uint8_t rx[FRAME_HEADER + FRAME_PAYLOAD_MAX];
-	uint8_t tx[4 * (FRAME_HEADER + FRAME_PAYLOAD_MAX)];
+    int fd;
+    size_t rx_len, tx_len;
+    uint8_t rx[FRAME_HEADER + FRAME_PAYLOAD_MAX];
+    uint8_t tx[4 * (FRAME_HEADER + FRAME_PAYLOAD_MAX)];
 };
 typedef void (*frame_handler)(void *context, uint8_t type, const uint8_t *payload, size_t length);
 
 /* The shell or command, as PID 1 started it. */
 struct child {
-	pid_t pid;
-	int in, out, err; /* our ends, non-blocking; -1 when closed or when it has the console */
-	int tty;          /* what TIOCSWINSZ and the foreground group go to, or -1 */
-	int error;        /* errno when it could not be started */
+    pid_t pid;
+    int in, out, err; /* our ends, non-blocking; -1 when closed or when it has the console */
+    int tty;          /* what TIOCSWINSZ and the foreground group go to, or -1 */
+    int error;        /* errno when it could not be started */
 };
 
 /* A running shell or command and what is on its way to it. */
 struct session {
-	const struct run_request *request;
-	struct channel *channel;
-	struct child child;
-	bool ended;
-	int status;
-	bool input_ends;          /* the host sent end of file */
-	uint8_t last_input;
-	size_t input_length;
-	uint8_t input[2 * STDIN_WINDOW]; /* from the host, not yet taken by the command */
+    const struct run_request *request;
+    struct channel *channel;
+    struct child child;
+    bool ended;
+    int status;
+    bool input_ends; /* the host sent end of file */
+    uint8_t last_input;
+    size_t input_length;
+    uint8_t input[2 * STDIN_WINDOW]; /* from the host, not yet taken by the command */
 };
 
 /* setup.c */

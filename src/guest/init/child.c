@@ -13,194 +13,170 @@
 
 #include "agent.h"
 
-static const char WELCOME[] = "Welcome to vexit. The shell's end (exit or Ctrl-D) powers the guest off.\n"
-			      "The root file system is in memory: what you write is gone then.\n\n";
+static const char WELCOME[] =
+    "Welcome to vexit. The shell's end (exit or Ctrl-D) powers the guest off.\n"
+    "The root file system is in memory: what you write is gone then.\n\n";
 
 /* The terminal behind /dev/console: the last name in the kernel's list of active consoles. */
-static int open_console_tty(void)
-{
-	char names[128], path[160];
-	int fd = open("/sys/class/tty/console/active", O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : read(fd, names, sizeof names - 1);
-	const char *last;
+static int open_console_tty(void) {
+    char names[128], path[160];
+    int fd = open("/sys/class/tty/console/active", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, names, sizeof names - 1);
+    const char *last;
 
-	if (fd >= 0)
-		close(fd);
-	if (n > 0) {
-		names[n] = '\0';
-		names[strcspn(names, "\n")] = '\0';
-		last = strrchr(names, ' ');
-		snprintf(path, sizeof path, "/dev/%s", last ? last + 1 : names);
-		fd = open(path, O_RDWR | O_NOCTTY | O_CLOEXEC);
-		if (fd >= 0)
-			return fd;
-	}
-	return open("/dev/console", O_RDWR | O_NOCTTY | O_CLOEXEC);
+    if (fd >= 0) close(fd);
+    if (n > 0) {
+        names[n] = '\0';
+        names[strcspn(names, "\n")] = '\0';
+        last = strrchr(names, ' ');
+        snprintf(path, sizeof path, "/dev/%s", last ? last + 1 : names);
+        fd = open(path, O_RDWR | O_NOCTTY | O_CLOEXEC);
+        if (fd >= 0) return fd;
+    }
+    return open("/dev/console", O_RDWR | O_NOCTTY | O_CLOEXEC);
 }
 
-static void set_size(int tty, const struct run_request *request)
-{
-	struct winsize size = { .ws_row = request->rows, .ws_col = request->cols };
+static void set_size(int tty, const struct run_request *request) {
+    struct winsize size = {.ws_row = request->rows, .ws_col = request->cols};
 
-	if (size.ws_row > 0 && size.ws_col > 0)
-		ioctl(tty, TIOCSWINSZ, &size);
+    if (size.ws_row > 0 && size.ws_col > 0) ioctl(tty, TIOCSWINSZ, &size);
 }
 
 /* A terminal a shell can use, with hardware flow control so that no input is lost. */
-static void prepare_console(int tty, const struct run_request *request)
-{
-	struct termios mode;
+static void prepare_console(int tty, const struct run_request *request) {
+    struct termios mode;
 
-	if (tcgetattr(tty, &mode) == 0) {
-		mode.c_iflag = ICRNL | IXON | IUTF8;
-		mode.c_oflag = OPOST | ONLCR;
-		mode.c_cflag |= CREAD | CLOCAL | CRTSCTS;
-		mode.c_lflag = ISIG | ICANON | IEXTEN | ECHO | ECHOE | ECHOK | ECHOCTL | ECHOKE;
-		tcsetattr(tty, TCSANOW, &mode);
-	}
-	set_size(tty, request);
+    if (tcgetattr(tty, &mode) == 0) {
+        mode.c_iflag = ICRNL | IXON | IUTF8;
+        mode.c_oflag = OPOST | ONLCR;
+        mode.c_cflag |= CREAD | CLOCAL | CRTSCTS;
+        mode.c_lflag = ISIG | ICANON | IEXTEN | ECHO | ECHOE | ECHOK | ECHOCTL | ECHOKE;
+        tcsetattr(tty, TCSANOW, &mode);
+    }
+    set_size(tty, request);
 }
 
-static void set_environment(const struct run_request *request)
-{
-	clearenv();
-	setenv("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", 1);
-	setenv("HOME", request->has_user && request->uid != 0 ? "/" : "/root", 1);
-	setenv("TERM", "linux", 1);
-	if (!request->argv)
-		setenv("PS1", "\\h:\\w\\$ ", 1);
-	for (char **var = request->env; *var; var++)
-		putenv(*var);
+static void set_environment(const struct run_request *request) {
+    clearenv();
+    setenv("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", 1);
+    setenv("HOME", request->has_user && request->uid != 0 ? "/" : "/root", 1);
+    setenv("TERM", "linux", 1);
+    if (!request->argv) setenv("PS1", "\\h:\\w\\$ ", 1);
+    for (char **var = request->env; *var; var++) putenv(*var);
 }
 
 /* In the child: becomes the command or tells the parent why not through `report`. */
-static void become(const struct run_request *request, const int streams[3], bool terminal, int report)
-{
-	static char login_shell[] = "-sh";
-	char *shell_argv[] = { login_shell, NULL };
-	sigset_t none;
-	int error;
+static void become(const struct run_request *request, const int streams[3], bool terminal,
+                   int report) {
+    static char login_shell[] = "-sh";
+    char *shell_argv[] = {login_shell, NULL};
+    sigset_t none;
+    int error;
 
-	setsid();
-	if (terminal)
-		ioctl(streams[0], TIOCSCTTY, 0);
-	for (int i = 0; i < 3; i++)
-		if (dup2(streams[i], i) < 0)
-			goto fail;
-	signal(SIGPIPE, SIG_DFL);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-	set_environment(request);
-	if (!request->argv && write(STDOUT_FILENO, WELCOME, sizeof WELCOME - 1) < 0)
-		goto fail;
-	if (request->has_user && (setgroups(0, NULL) < 0 || setgid(request->gid) < 0 ||
-				  setuid(request->uid) < 0))
-		goto fail;
-	if (request->cwd) {
-		if (chdir(request->cwd) < 0)
-			goto fail;
-	} else if (!request->argv && chdir(getenv("HOME")) < 0 && chdir("/") < 0) {
-		goto fail;
-	}
-	if (request->argv)
-		execvp(request->argv[0], request->argv);
-	else
-		execv("/bin/sh", shell_argv);
+    setsid();
+    if (terminal) ioctl(streams[0], TIOCSCTTY, 0);
+    for (int i = 0; i < 3; i++)
+        if (dup2(streams[i], i) < 0) goto fail;
+    signal(SIGPIPE, SIG_DFL);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    set_environment(request);
+    if (!request->argv && write(STDOUT_FILENO, WELCOME, sizeof WELCOME - 1) < 0) goto fail;
+    if (request->has_user &&
+        (setgroups(0, NULL) < 0 || setgid(request->gid) < 0 || setuid(request->uid) < 0))
+        goto fail;
+    if (request->cwd) {
+        if (chdir(request->cwd) < 0) goto fail;
+    } else if (!request->argv && chdir(getenv("HOME")) < 0 && chdir("/") < 0) {
+        goto fail;
+    }
+    if (request->argv)
+        execvp(request->argv[0], request->argv);
+    else
+        execv("/bin/sh", shell_argv);
 fail:
-	error = errno;
-	if (write(report, &error, sizeof error) < 0)
-		_exit(126);
-	_exit(127);
+    error = errno;
+    if (write(report, &error, sizeof error) < 0) _exit(126);
+    _exit(127);
 }
 
-static int make_terminal(const struct run_request *request, struct child *child, int streams[3])
-{
-	int unlock = 0;
-	int master = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC);
-	int slave;
+static int make_terminal(const struct run_request *request, struct child *child, int streams[3]) {
+    int unlock = 0;
+    int master = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC);
+    int slave;
 
-	if (master < 0)
-		return -1;
-	if (ioctl(master, TIOCSPTLCK, &unlock) < 0 ||
-	    (slave = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC)) < 0) {
-		close(master);
-		return -1;
-	}
-	set_size(slave, request);
-	if (request->has_user && fchown(slave, request->uid, (gid_t)-1) < 0)
-		complain("cannot give the terminal to the user", NULL, errno);
-	streams[0] = streams[1] = streams[2] = slave;
-	child->tty = master;
-	child->out = master;
-	child->in = fcntl(master, F_DUPFD_CLOEXEC, 3);
-	return child->in < 0 ? -1 : 0;
+    if (master < 0) return -1;
+    if (ioctl(master, TIOCSPTLCK, &unlock) < 0 ||
+        (slave = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC)) < 0) {
+        close(master);
+        return -1;
+    }
+    set_size(slave, request);
+    if (request->has_user && fchown(slave, request->uid, (gid_t)-1) < 0)
+        complain("cannot give the terminal to the user", NULL, errno);
+    streams[0] = streams[1] = streams[2] = slave;
+    child->tty = master;
+    child->out = master;
+    child->in = fcntl(master, F_DUPFD_CLOEXEC, 3);
+    return child->in < 0 ? -1 : 0;
 }
 
-static int make_pipes(struct child *child, int streams[3])
-{
-	int in[2], out[2], err[2];
+static int make_pipes(struct child *child, int streams[3]) {
+    int in[2], out[2], err[2];
 
-	if (pipe2(in, O_CLOEXEC) < 0 || pipe2(out, O_CLOEXEC) < 0 || pipe2(err, O_CLOEXEC) < 0)
-		return -1;
-	streams[0] = in[0];
-	streams[1] = out[1];
-	streams[2] = err[1];
-	child->in = in[1];
-	child->out = out[0];
-	child->err = err[0];
-	return 0;
+    if (pipe2(in, O_CLOEXEC) < 0 || pipe2(out, O_CLOEXEC) < 0 || pipe2(err, O_CLOEXEC) < 0)
+        return -1;
+    streams[0] = in[0];
+    streams[1] = out[1];
+    streams[2] = err[1];
+    child->in = in[1];
+    child->out = out[0];
+    child->err = err[0];
+    return 0;
 }
 
 static int make_streams(const struct run_request *request, bool have_channel, struct child *child,
-			int streams[3], bool *terminal)
-{
-	*terminal = true;
-	if (request->argv && have_channel) {
-		*terminal = request->tty;
-		return request->tty ? make_terminal(request, child, streams)
-				    : make_pipes(child, streams);
-	}
-	child->tty = open_console_tty();
-	if (child->tty < 0)
-		return -1;
-	prepare_console(child->tty, request);
-	streams[0] = streams[1] = streams[2] = child->tty;
-	return 0;
+                        int streams[3], bool *terminal) {
+    *terminal = true;
+    if (request->argv && have_channel) {
+        *terminal = request->tty;
+        return request->tty ? make_terminal(request, child, streams) : make_pipes(child, streams);
+    }
+    child->tty = open_console_tty();
+    if (child->tty < 0) return -1;
+    prepare_console(child->tty, request);
+    streams[0] = streams[1] = streams[2] = child->tty;
+    return 0;
 }
 
-static void set_nonblocking(int fd)
-{
-	if (fd >= 0)
-		fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+static void set_nonblocking(int fd) {
+    if (fd >= 0) fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
 }
 
 /*
  * Starts what `request` asks for. Without a channel a command gets the console. On failure
  * `child->pid` is -1 and `child->error` says why.
  */
-void child_start(const struct run_request *request, bool have_channel, struct child *child)
-{
-	int streams[3] = { -1, -1, -1 }, report[2];
-	bool terminal;
+void child_start(const struct run_request *request, bool have_channel, struct child *child) {
+    int streams[3] = {-1, -1, -1}, report[2];
+    bool terminal;
 
-	*child = (struct child){ .pid = -1, .in = -1, .out = -1, .err = -1, .tty = -1 };
-	if (make_streams(request, have_channel, child, streams, &terminal) < 0 ||
-	    pipe2(report, O_CLOEXEC) < 0 || (child->pid = fork()) < 0) {
-		child->error = errno;
-		return;
-	}
-	if (child->pid == 0)
-		become(request, streams, terminal, report[1]);
-	close(report[1]);
-	for (int i = 0; i < 3; i++)
-		if (streams[i] != child->tty && (i == 0 || streams[i] != streams[0]))
-			close(streams[i]);
-	if (read(report[0], &child->error, sizeof child->error) != sizeof child->error)
-		child->error = 0;
-	else
-		child->pid = -1; /* reaped with the other orphans */
-	close(report[0]);
-	set_nonblocking(child->in);
-	set_nonblocking(child->out);
-	set_nonblocking(child->err);
+    *child = (struct child){.pid = -1, .in = -1, .out = -1, .err = -1, .tty = -1};
+    if (make_streams(request, have_channel, child, streams, &terminal) < 0 ||
+        pipe2(report, O_CLOEXEC) < 0 || (child->pid = fork()) < 0) {
+        child->error = errno;
+        return;
+    }
+    if (child->pid == 0) become(request, streams, terminal, report[1]);
+    close(report[1]);
+    for (int i = 0; i < 3; i++)
+        if (streams[i] != child->tty && (i == 0 || streams[i] != streams[0])) close(streams[i]);
+    if (read(report[0], &child->error, sizeof child->error) != sizeof child->error)
+        child->error = 0;
+    else
+        child->pid = -1; /* reaped with the other orphans */
+    close(report[0]);
+    set_nonblocking(child->in);
+    set_nonblocking(child->out);
+    set_nonblocking(child->err);
 }

@@ -12,50 +12,41 @@ static struct channel channel;
 static struct run_request request;
 
 /* One line on the console; `detail` may be NULL, `error` 0. */
-void complain(const char *what, const char *detail, int error)
-{
-	char line[512];
-	int n = snprintf(line, sizeof line, "vexit-init: %s%s%s%s%s\n", what, detail ? " " : "",
-			 detail ? detail : "", error ? ": " : "", error ? strerror(error) : "");
-	if (n >= (int)sizeof line)
-		n = sizeof line - 1;
-	if (n > 0 && write(STDERR_FILENO, line, (size_t)n) < 0) {
-		/* Nowhere left to complain to. */
-	}
+void complain(const char *what, const char *detail, int error) {
+    char line[512];
+    int n = snprintf(line, sizeof line, "vexit-init: %s%s%s%s%s\n", what, detail ? " " : "",
+                     detail ? detail : "", error ? ": " : "", error ? strerror(error) : "");
+    if (n >= (int)sizeof line) n = sizeof line - 1;
+    if (n > 0 && write(STDERR_FILENO, line, (size_t)n) < 0) {
+        /* Nowhere left to complain to. */
+    }
 }
 
 /* An initramfs without /dev/console leaves PID 1 without descriptors. */
-static void open_console(void)
-{
-	int fd;
+static void open_console(void) {
+    int fd;
 
-	if (fcntl(STDIN_FILENO, F_GETFD) >= 0 && fcntl(STDERR_FILENO, F_GETFD) >= 0)
-		return;
-	fd = open("/dev/console", O_RDWR | O_NOCTTY);
-	if (fd < 0)
-		fd = open("/dev/null", O_RDWR);
-	if (fd < 0)
-		return;
-	for (int to = 0; to <= 2; to++)
-		if (to != fd)
-			dup2(fd, to);
-	if (fd > 2)
-		close(fd);
+    if (fcntl(STDIN_FILENO, F_GETFD) >= 0 && fcntl(STDERR_FILENO, F_GETFD) >= 0) return;
+    fd = open("/dev/console", O_RDWR | O_NOCTTY);
+    if (fd < 0) fd = open("/dev/null", O_RDWR);
+    if (fd < 0) return;
+    for (int to = 0; to <= 2; to++)
+        if (to != fd) dup2(fd, to);
+    if (fd > 2) close(fd);
 }
 
-int main(void)
-{
-	if (getpid() != 1) {
-		complain("runs as PID 1 of a guest only", NULL, 0);
-		return 2;
-	}
-	umask(022);
-	setup_system();
-	open_console();
-	channel_open(&channel);
-	read_run_file("/.vexit/run", &request);
-	setup_host(request.hostname);
-	link_applets(request.argv != NULL);
-	run_session(&request, &channel);
-	power_off();
+int main(void) {
+    if (getpid() != 1) {
+        complain("runs as PID 1 of a guest only", NULL, 0);
+        return 2;
+    }
+    umask(022);
+    setup_system();
+    open_console();
+    channel_open(&channel);
+    read_run_file("/.vexit/run", &request);
+    setup_host(request.hostname);
+    link_applets(request.argv != NULL);
+    run_session(&request, &channel);
+    power_off();
 }
