@@ -272,7 +272,8 @@ const buildPackages = () => [
   ...(addonStamp().fresh() || findHeaders() !== undefined ? [] : [['libnode-dev', () => false]]),
 ];
 const GOALS = {
-  start: [() => packagesStep(buildPackages()), npmStep, addonStep, jsStep, guestStep],
+  // vexit run builds the default guest itself, and only when it boots it.
+  start: [() => packagesStep(buildPackages()), npmStep, addonStep, jsStep],
   test: [
     () => packagesStep([...buildPackages(), ...TEST_PACKAGES]),
     npmStep,

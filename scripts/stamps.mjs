@@ -60,12 +60,10 @@ export function addonStamp() {
 
 /** dist/ of src/, and the libraries that are bundled. */
 export function jsStamp() {
-  const sources = [...filesOf('src')].filter((name) => name.endsWith('.ts'));
-  return new Stamp('dist/.stamp', 'dist/cli.js', [
-    'package-lock.json',
-    'scripts/build.mjs',
-    ...sources,
-  ]);
+  const sources = [...filesOf('src'), ...filesOf('scripts')].filter((name) =>
+    /^src\/.*\.ts$|^scripts\/(build\.mjs|.*\.cjs)$/.test(name),
+  );
+  return new Stamp('dist/.stamp', 'dist/cli.js', ['package-lock.json', ...sources]);
 }
 
 /** The directory that node-gyp calls nodedir, or undefined when Node's headers are not on this machine. */
