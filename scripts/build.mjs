@@ -8,6 +8,7 @@ import {
   chmodSync,
   mkdirSync,
   mkdtempSync,
+  readFileSync,
   readdirSync,
   renameSync,
   rmSync,
@@ -16,7 +17,7 @@ import {
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { build } from 'esbuild';
-import { jsStamp, root } from './stamps.mjs';
+import { hashFile, jsStamp, root } from './stamps.mjs';
 
 const types = !process.argv.includes('--no-types');
 const stamp = jsStamp();
@@ -24,6 +25,28 @@ const dist = path.join(root, 'dist');
 mkdirSync(path.join(root, 'build'), { recursive: true });
 const fresh = mkdtempSync(path.join(root, 'build/dist-'));
 process.on('exit', () => rmSync(fresh, { recursive: true, force: true }));
+
+/** The licences of the packages whose code is in the bundles, as these licences ask for. */
+function notices(results) {
+  const inputs = results.flatMap(({ metafile }) => Object.keys(metafile.inputs));
+  const packages = inputs.map(
+    (file) => /^(?:.*\/)?node_modules\/(?:@[^/]+\/)?[^/]+/.exec(file)?.[0],
+  );
+  return [...new Set(packages)]
+    .filter((directory) => directory !== undefined)
+    .sort()
+    .map((directory) => {
+      const folder = path.join(root, directory);
+      const { name, version, license } = JSON.parse(
+        readFileSync(path.join(folder, 'package.json'), 'utf8'),
+      );
+      const file = readdirSync(folder).find((entry) => /^licen[cs]e/i.test(entry));
+      const text =
+        file === undefined ? license : readFileSync(path.join(folder, file), 'utf8').trim();
+      return `${name} ${version}\n\n${text}\n`;
+    })
+    .join(`\n${'-'.repeat(72)}\n\n`);
+}
 
 const common = {
   absWorkingDir: root,
@@ -34,17 +57,37 @@ const common = {
   format: 'cjs',
   legalComments: 'eof',
   logLevel: 'warning',
+  metafile: true,
 };
-await build({
+/** yargs wants node:assert for two comparisons of its own; loading it takes as long as parsing. */
+const withoutAssert = {
+  name: 'without-assert',
+  setup({ onResolve }) {
+    onResolve({ filter: /^assert$/ }, ({ importer }) =>
+      importer.includes('/node_modules/yargs/')
+        ? { path: path.join(root, 'scripts/assert-shim.cjs') }
+        : undefined,
+    );
+  },
+};
+
+const library = await build({
   ...common,
   entryPoints: { index: 'src/index.ts', 'vcpu-worker': 'src/machine/vcpu-worker.ts' },
 });
+const cli = await build({
+  ...common,
+  entryPoints: { 'cli-main': 'src/cli/main.ts' },
+  plugins: [withoutAssert],
+});
 await build({
   ...common,
-  entryPoints: { cli: 'src/cli/main.ts' },
+  entryPoints: { cli: 'src/cli/launch.ts' },
   banner: { js: '#!/usr/bin/env node' },
+  define: { BUILD_ID: JSON.stringify(hashFile(path.join(fresh, 'cli-main.js')).slice(0, 16)) },
 });
 chmodSync(path.join(fresh, 'cli.js'), 0o755);
+writeFileSync(path.join(fresh, 'THIRD-PARTY.txt'), notices([library, cli]));
 
 if (types) {
   const tsc = createRequire(import.meta.url).resolve('typescript/bin/tsc');

@@ -8,6 +8,8 @@ import { guestCommand } from './commands/guest.js';
 import { runCommand } from './commands/run.js';
 import { version } from './version.js';
 
+export { milestones } from './milestones.js';
+
 /** What a person typed wrong, as opposed to what went wrong later. */
 class UsageError extends Error {}
 
@@ -34,6 +36,19 @@ function parser(args: readonly string[]): ReturnType<typeof yargs> {
     .fail((message: string | null, error: Error | undefined) => {
       throw error ?? new UsageError(message ?? 'wrong usage');
     });
+}
+
+/**
+ * Before it waits for a command yargs lays out that command's help text, in case it fails, which
+ * takes longer than all its parsing; this parser never shows help on failure.
+ */
+function skipHelpText(instance: ReturnType<typeof yargs>): ReturnType<typeof yargs> {
+  const { getInternalMethods } = instance as unknown as {
+    getInternalMethods?: () => { getUsageInstance?: () => { cacheHelpMessage?: () => void } };
+  };
+  const usage = getInternalMethods?.call(instance).getUsageInstance?.();
+  if (usage?.cacheHelpMessage !== undefined) usage.cacheHelpMessage = () => undefined;
+  return instance;
 }
 
 /** One line that says what is wrong and what to do. */
@@ -67,7 +82,7 @@ async function main(): Promise<void> {
   exitOnBrokenPipe(process.stdout);
   exitOnBrokenPipe(process.stderr);
   try {
-    await parser(process.argv.slice(2)).parseAsync();
+    await skipHelpText(parser(process.argv.slice(2))).parseAsync();
   } catch (error) {
     process.stderr.write(`vexit: ${describe(error).replaceAll('\n', ' ')}\n`);
     process.exitCode = statusOf(error);

@@ -1,12 +1,14 @@
 /** `vexit run`: makes the VM, connects it to this terminal and ends with its status. */
 import os from 'node:os';
 import type { AgentChannel, CommandExit } from '../agent/agent-channel.js';
+import { guestSource } from '../machine/boot-plan.js';
 import { bootsDefaultGuest } from '../machine/config.js';
 import { EXIT_STATUS, type ExitReport } from '../machine/exit-report.js';
 import { VirtualMachine } from '../machine/virtual-machine.js';
 import { VexitError } from '../util/errors.js';
 import type { RunArguments } from './commands/run.js';
 import { connectConsole, type ConsoleConnection } from './console-connection.js';
+import { milestones } from './milestones.js';
 import { runOptions } from './run-options.js';
 
 /** How long the guest has to power off after its command has ended; it is switched off then. */
@@ -112,24 +114,26 @@ export async function runVm(args: RunArguments): Promise<void> {
     throw new VexitError('ERR_CONFIG', 'no command after --', 'write the command, or leave -- out');
   }
   const options = runOptions(args);
-  if (bootsDefaultGuest(options)) await (await import('./prepare-guest.js')).prepareGuest();
+  if (bootsDefaultGuest(options)) await (await import('./prepare-guest.js')).prepareGuest(guestSource(options));
   const vm = await VirtualMachine.create(options);
-  const interactive = command === undefined;
-  if (interactive || args.verbose === true) for (const note of vm.notes) say(`vexit: ${note}`);
-  if (args.verbose === true) vm.on('note', (note) => say(`vexit: ${note}`));
-
   const early = new EarlyEnd(vm);
-  if (args.timeout !== undefined) early.after(args.timeout);
-  if (args.firmwareLog === true) vm.firmwareLog.pipe(process.stderr, { end: false });
-  if (args.debugConsole === true) vm.debugConsole.pipe(process.stderr, { end: false });
-
-  const tail = interactive ? undefined : keepTail(vm);
-  const connection: ConsoleConnection = connectConsole(vm, interactive);
-  const commandDone =
-    interactive || vm.agent === undefined ? undefined : connectCommand(vm.agent, vm);
+  let connection: ConsoleConnection | undefined;
   try {
+    // The guest runs while it is being connected; until then its output waits.
     await vm.start();
+    const interactive = command === undefined;
+    if (interactive || args.verbose === true) for (const note of vm.notes) say(`vexit: ${note}`);
+    if (args.verbose === true) vm.on('note', (note) => say(`vexit: ${note}`));
+    if (args.timeout !== undefined) early.after(args.timeout);
+    if (args.firmwareLog === true) vm.firmwareLog.pipe(process.stderr, { end: false });
+    if (args.debugConsole === true) vm.debugConsole.pipe(process.stderr, { end: false });
+
+    const tail = interactive ? undefined : keepTail(vm);
+    connection = connectConsole(vm, interactive);
+    const commandDone =
+      interactive || vm.agent === undefined ? undefined : connectCommand(vm.agent, vm);
     const report = await vm.wait();
+    milestones.guestEnded = true;
     const status = await commandDone;
     connection.restore();
     process.exitCode = early.status ?? status ?? lostStatus(report, interactive);
@@ -139,7 +143,7 @@ export async function runVm(args: RunArguments): Promise<void> {
       say(`vexit: the guest ended before its command; its last console output:\n${tail()}`);
     }
   } finally {
-    connection.restore();
+    connection?.restore();
     await vm.stop();
     await flushOutput();
     // Standard input may be a terminal or a pipe that never ends: nothing waits for it now.
