@@ -1,6 +1,6 @@
 /** Builds the default guest with progress on standard error. */
 import type { Spinner } from 'yocto-spinner' with { 'resolution-mode': 'import' };
-import { ensureDefaultGuest, type DefaultGuest } from '../guest/default-guest.js';
+import { ensureDefaultGuest, type DefaultGuest, type GuestSource } from '../guest/default-guest.js';
 import type { ProgressEvent } from '../guest/progress.js';
 
 /** A line that follows the work on a terminal, one line a step elsewhere. */
@@ -29,11 +29,11 @@ class ProgressLine {
 }
 
 /** Paths of the default guest's files, built first if they are not there. */
-export async function prepareGuest(): Promise<DefaultGuest> {
+export async function prepareGuest(source: GuestSource): Promise<DefaultGuest> {
   const { default: yoctoSpinner } = await import('yocto-spinner');
   const line = new ProgressLine(yoctoSpinner({ stream: process.stderr }));
   try {
-    return await ensureDefaultGuest(line.report);
+    return await ensureDefaultGuest(source, line.report);
   } finally {
     line.end();
   }

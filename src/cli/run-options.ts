@@ -5,10 +5,19 @@ import { parseSize } from '../util/size.js';
 import type { RunArguments } from './commands/run.js';
 import { terminalSize } from './console-connection.js';
 
-/** The value of an option that may be given once. */
-function once<T>(name: string, value: T | readonly T[] | undefined): T | undefined {
-  if (!Array.isArray(value)) return value as T | undefined;
-  throw new VexitError('ERR_CONFIG', `--${name} is given ${value.length} times`, 'give it once');
+/** Options that collect their values, and what yargs puts beside options. */
+const COLLECTING = new Set(['initrd', 'env', '_', '--']);
+
+/**
+ * Every other option may be given once. yargs makes an array of one that is repeated, under each of
+ * its names: the one to name is the long one without capitals.
+ * @throws VexitError ERR_CONFIG
+ */
+function refuseRepeated(args: Readonly<Record<string, unknown>>): void {
+  for (const [name, value] of Object.entries(args)) {
+    if (!Array.isArray(value) || COLLECTING.has(name) || !/^[a-z-]{2,}$/.test(name)) continue;
+    throw new VexitError('ERR_CONFIG', `--${name} is given ${value.length} times`, 'give it once');
+  }
 }
 
 function environment(items: readonly string[]): Record<string, string> {
@@ -27,8 +36,12 @@ function environment(items: readonly string[]): Record<string, string> {
 }
 
 function commandOptions(args: RunArguments): CommandOptions | undefined {
-  const argv = args['--'];
+  // yargs leaves an empty list out.
+  const argv = args['--'] ?? (process.argv.at(-1) === '--' ? [] : undefined);
   if (argv === undefined) return undefined;
+  if (argv.length === 0) {
+    throw new VexitError('ERR_CONFIG', 'no command after --', 'write the command, or leave -- out');
+  }
   const terminal = process.stdin.isTTY && process.stdout.isTTY;
   const tty = (args.tty ?? terminal) ? (terminalSize() ?? { rows: 24, cols: 80 }) : undefined;
   return {
@@ -63,6 +76,7 @@ function defined<T extends object>(value: T): { [K in keyof T]: Exclude<T[K], un
 
 /** @throws VexitError ERR_CONFIG for arguments that make no sense */
 export function runOptions(args: RunArguments): VirtualMachineOptions {
+  refuseRepeated(args);
   if (args.timeout !== undefined && !(args.timeout > 0)) {
     throw new VexitError(
       'ERR_CONFIG',
@@ -71,17 +85,18 @@ export function runOptions(args: RunArguments): VirtualMachineOptions {
     );
   }
   return defined({
-    name: once('name', args.name),
-    kernel: once('kernel', args.kernel),
-    firmware: once('firmware', args.firmware),
-    bootProtocol: once('boot-protocol', args.bootProtocol),
-    flatAddress: flatAddress(once('flat-address', args.flatAddress)),
+    name: args.name,
+    kernel: args.kernel,
+    guest: args.guest,
+    firmware: args.firmware,
+    bootProtocol: args.bootProtocol,
+    flatAddress: flatAddress(args.flatAddress),
     initrd: args.initrd,
-    cmdline: once('cmdline', args.cmdline),
-    append: once('append', args.append),
-    cpus: once('cpus', args.cpus),
-    memory: once('memory', args.memory),
-    cpu: once('cpu', args.cpu),
+    cmdline: args.cmdline,
+    append: args.append,
+    cpus: args.cpus,
+    memory: args.memory,
+    cpu: args.cpu,
     onReboot: args.reboot ? ('restart' as const) : ('exit' as const),
     debugExit: args.debugExit,
     command: commandOptions(args),

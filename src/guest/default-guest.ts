@@ -1,22 +1,39 @@
 /** The guest that `vexit run` boots when it is given none. */
-import { ensureGuestInitramfs, type GuestInitramfs } from './initramfs.js';
-import { ensureGuestKernel, type GuestKernel } from './kernel.js';
+import { ensureCloudKernel } from './cloud-kernel.js';
+import { ensureGuestInitramfs } from './initramfs.js';
+import { ensureGuestKernel } from './kernel.js';
 import type { Progress } from './progress.js';
 
+/**
+ * Where the default guest's kernel comes from: compiled from Debian's source with our
+ * configuration, or Debian's packaged cloud kernel as it is.
+ */
+export type GuestSource = 'built' | 'cloud';
+
 /** Paths of the default guest's files. */
-export type DefaultGuest = GuestKernel & GuestInitramfs;
+export interface DefaultGuest {
+  readonly kernel: string;
+  /** The initramfs with the agent, and for the cloud kernel its modules. */
+  readonly initrds: readonly string[];
+}
 
 /**
- * The default guest, built first if the cache does not hold it.
+ * The default guest, made first if the cache does not hold it.
  * @param progress told what a build is doing; not called when all is there
  * @param signal aborts a build, which leaves nothing half-made behind. Without one, SIGINT,
  *   SIGTERM and SIGHUP do, and then end the process.
  * @throws VexitError ERR_GUEST_BUILD, ERR_ABORTED
  */
 export async function ensureDefaultGuest(
+  source: GuestSource,
   progress: Progress,
   signal?: AbortSignal,
 ): Promise<DefaultGuest> {
-  const initramfs = await ensureGuestInitramfs(progress, signal);
-  return { ...(await ensureGuestKernel(progress, signal)), ...initramfs };
+  const { initramfs } = await ensureGuestInitramfs(progress, signal);
+  if (source === 'cloud') {
+    const { bzImage, modules } = await ensureCloudKernel(progress, signal);
+    return { kernel: bzImage, initrds: [initramfs, modules] };
+  }
+  const { kernel } = await ensureGuestKernel(progress, signal);
+  return { kernel, initrds: [initramfs] };
 }

@@ -5,6 +5,7 @@ import { writeMpTable } from '../boot/mptable.js';
 import { openSource } from '../boot/boot-source.js';
 import { detectProtocol } from '../boot/detect.js';
 import type { GuestMemory } from '../memory/guest-memory.js';
+import type { GuestSource } from '../guest/default-guest.js';
 import { VexitError } from '../util/errors.js';
 import { PVM_CMDLINE, PVM_CPUID_CLEAR, detectPvm } from '../vcpu/pvm/index.js';
 import { bootsDefaultGuest, type MachineConfig, type VirtualMachineOptions } from './config.js';
@@ -45,8 +46,16 @@ function hostAdjustments(options: VirtualMachineOptions): HostAdjustments {
   return { pvm, cpuMasks: pvm ? cpuMasks : [] };
 }
 
+/** The kernel for the default guest: a stock one only where guest kernels run at full speed. */
+export function guestSource(options: VirtualMachineOptions): GuestSource {
+  return options.guest ?? ((options.pvm ?? detectPvm()) ? 'built' : 'cloud');
+}
+
 /** The default guest's files, with the run file for its agent as the last initramfs. */
-async function defaultGuest(options: VirtualMachineOptions): Promise<GuestFiles> {
+async function defaultGuest(
+  options: VirtualMachineOptions,
+  source: GuestSource,
+): Promise<GuestFiles> {
   const { ensureDefaultGuest } = await import('../guest/default-guest.js');
   const { DEFAULT_GUEST_CMDLINE } = await import('../guest/cmdline.js');
   const { encodeRunFile } = await import('../agent/run-file.js');
@@ -61,11 +70,11 @@ async function defaultGuest(options: VirtualMachineOptions): Promise<GuestFiles>
     ...(command?.tty ?? terminal ?? {}),
     hostname: options.name ?? 'vexit',
   });
-  const guest = await ensureDefaultGuest(() => undefined);
+  const guest = await ensureDefaultGuest(source, () => undefined);
   const runFile = writeCpio([{ path: '.vexit/run', mode: 0o100600, data: run }]);
   return {
     kernel: guest.kernel,
-    initrds: [guest.initramfs, ...initrdList(options), { name: 'run file', bytes: runFile }],
+    initrds: [...guest.initrds, ...initrdList(options), { name: 'run file', bytes: runFile }],
     cmdline: DEFAULT_GUEST_CMDLINE,
   };
 }
@@ -117,7 +126,7 @@ export async function planBoot(
       'leave --kernel and --firmware out, or leave the command out',
     );
   }
-  const files = isDefault ? await defaultGuest(options) : givenGuest(options);
+  const files = isDefault ? await defaultGuest(options, guestSource(options)) : givenGuest(options);
   const notes: string[] = [];
   const linux = bootsLinux(files, options);
   const parameters = [options.cmdline ?? (linux ? files.cmdline : '')];

@@ -1,5 +1,6 @@
 /** What a VM is made of: options as a library user or the CLI gives them, checked once. */
 import type { BootProtocol } from '../boot/boot-result.js';
+import type { GuestSource } from '../guest/default-guest.js';
 import { parseCpuMask, type CpuidMask } from '../kvm/cpuid.js';
 import { MEMORY_MIN } from '../memory/layout.js';
 import { VexitError } from '../util/errors.js';
@@ -26,6 +27,11 @@ export interface VirtualMachineOptions {
   readonly kernel?: string;
   /** ROM image to start at the reset vector instead of a kernel. */
   readonly firmware?: string;
+  /**
+   * Kernel of the default guest: compiled with vexit's configuration, or Debian's cloud kernel.
+   * Default: "cloud", and "built" where guest kernels are interpreted (kvm-pvm).
+   */
+  readonly guest?: GuestSource;
   /** Protocol to boot the kernel by; default: what the file says it is. */
   readonly bootProtocol?: BootProtocol;
   /** Where a flat binary is loaded and entered. */

@@ -1,19 +1,31 @@
 import type { CommandModule } from 'yargs';
+import type { GuestSource } from '../../guest/default-guest.js';
 
-export const guestCommand: CommandModule<object, { json: boolean | undefined }> = {
+interface GuestArguments {
+  kernel: GuestSource | undefined;
+  json: boolean | undefined;
+}
+
+export const guestCommand: CommandModule<object, GuestArguments> = {
   command: 'guest',
-  describe: 'Build the default guest (kernel and initramfs), or say where it is',
+  describe: 'Make the default guest (kernel and initramfs) and say where it is',
   builder: (yargs) =>
     yargs
+      .option('kernel', {
+        choices: ['built', 'cloud'] as const,
+        describe: "vexit's own build, or Debian's cloud kernel; default: what this host boots best",
+      })
       .option('json', { type: 'boolean', describe: 'Print the paths as JSON' })
-      .example('vexit guest', 'build what is missing and print the paths'),
-  handler: async ({ json }) => {
+      .example('vexit guest', 'make what is missing and print the paths'),
+  handler: async ({ kernel, json }) => {
     const { prepareGuest } = await import('../prepare-guest.js');
-    const guest = await prepareGuest();
+    const { guestSource } = await import('../../machine/boot-plan.js');
+    const guest = await prepareGuest(kernel ?? guestSource({}));
     if (json === true) {
       process.stdout.write(`${JSON.stringify(guest)}\n`);
-    } else {
-      for (const [name, path] of Object.entries(guest)) process.stdout.write(`${name}\t${path}\n`);
+      return;
     }
+    process.stdout.write(`kernel\t${guest.kernel}\n`);
+    for (const file of guest.initrds) process.stdout.write(`initrd\t${file}\n`);
   },
 };

@@ -22,6 +22,10 @@ function builder(yargs: Argv) {
         alias: 'i',
         describe: 'Initial RAM disk or multiboot module; may be repeated',
       },
+      guest: {
+        choices: ['built', 'cloud'] as const,
+        describe: "Kernel of the default guest: vexit's own build, or Debian's cloud kernel",
+      },
       cmdline: { type: 'string', describe: 'Kernel command line instead of the default one' },
       append: { type: 'string', alias: 'a', describe: 'Added to the kernel command line' },
       'boot-protocol': {
