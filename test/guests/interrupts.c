@@ -5,7 +5,7 @@
 
 static volatile u32 pit_ticks, timer_ticks, serial_interrupts;
 static volatile u32 received, wrong_identification;
-static volatile u8 line[256];
+static volatile u8 line[1024];
 
 HANDLER on_pit(struct frame *frame) {
     (void)frame;
