@@ -55,6 +55,7 @@ const common = {
   platform: 'node',
   target: 'node20',
   format: 'cjs',
+  charset: 'ascii',
   legalComments: 'eof',
   logLevel: 'warning',
   metafile: true,

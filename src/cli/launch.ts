@@ -67,7 +67,8 @@ function launch(): void {
   const filename = path.join(__dirname, 'cli-main.js');
   const file = process.env.VEXIT_CODE_CACHE === '0' ? undefined : cacheFile();
   const cachedData = file === undefined ? undefined : readOwn(file);
-  const script = new vm.Script(wrap(fs.readFileSync(filename, 'utf8')), {
+  // The build writes ASCII, which needs no decoding.
+  const script = new vm.Script(wrap(fs.readFileSync(filename, 'latin1')), {
     filename,
     ...(cachedData === undefined ? {} : { cachedData }),
     importModuleDynamically: vm.constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
