@@ -1,0 +1,172 @@
+/**
+ * One direction of a descriptor chain: pieces of guest memory in order, consumed from the front.
+ *
+ * How a driver cuts a message into descriptors means nothing (virtio 1.2, 2.7.4.1), so devices ask
+ * for bytes and never for "the second descriptor". Addresses and lengths are private copies that
+ * the guest cannot change any more, all of them inside RAM.
+ */
+import type { GuestAddress } from '../../../memory/guest-memory.js';
+import type { RamCursor } from './guest-ram.js';
+
+/** Words of one `struct iovec`: base and length, 64 bits each. */
+export const IOVEC_WORDS = 4;
+
+/** Pieces of guest memory, each non-empty. */
+export class Segments {
+  private readonly addresses: Float64Array;
+  private readonly lengths: Uint32Array;
+  private first = 0;
+  private end = 0;
+  private bytes = 0;
+
+  /** @param capacity the most pieces there can be */
+  constructor(
+    protected readonly cursor: RamCursor,
+    capacity: number,
+  ) {
+    this.addresses = new Float64Array(capacity);
+    this.lengths = new Uint32Array(capacity);
+  }
+
+  /** How many pieces are left. */
+  get count(): number {
+    return this.end - this.first;
+  }
+
+  /** How many bytes are left. */
+  get length(): number {
+    return this.bytes;
+  }
+
+  /** Guest address of the i-th piece that is left. */
+  address(i: number): GuestAddress {
+    if (!(i >= 0 && i < this.count)) throw new RangeError(`no segment ${i}`);
+    return this.addresses[this.first + i]!;
+  }
+
+  /** Bytes of the i-th piece that is left. */
+  size(i: number): number {
+    if (!(i >= 0 && i < this.count)) throw new RangeError(`no segment ${i}`);
+    return this.lengths[this.first + i]!;
+  }
+
+  /** Passes over `length` bytes, or what is left of them; returns how many. */
+  skip(length: number): number {
+    const count = Math.min(length, this.bytes);
+    for (let left = count; left > 0;) left -= this.consume(left);
+    return count;
+  }
+
+  /** Keeps the first `length` bytes only. */
+  truncate(length: number): void {
+    if (!(length < this.bytes)) return;
+    let kept = 0;
+    let i = this.first;
+    while (kept < length) kept += this.lengths[i++]!;
+    if (i > this.first) this.lengths[i - 1]! -= kept - length;
+    this.end = i;
+    this.bytes = length;
+  }
+
+  /**
+   * Writes what is left as an array of `struct iovec` with addresses of this process, without
+   * consuming it. Returns how many entries were made: no more than fit.
+   * @param at index of the first word
+   */
+  iovecs(target: Uint32Array, at = 0): number {
+    const fitting = Math.min(this.count, Math.floor((target.length - at) / IOVEC_WORDS));
+    for (let i = 0; i < fitting; i++) {
+      const size = this.lengths[this.first + i]!;
+      const host = this.cursor.ram.hostAddress(this.addresses[this.first + i]!, size);
+      const word = at + i * IOVEC_WORDS;
+      target[word] = host % 2 ** 32;
+      target[word + 1] = Math.floor(host / 2 ** 32);
+      target[word + 2] = size;
+      target[word + 3] = 0;
+    }
+    return fitting;
+  }
+
+  /** Empties the list. For the queue that fills it. */
+  clear(): void {
+    this.first = 0;
+    this.end = 0;
+    this.bytes = 0;
+  }
+
+  /** Adds a piece that has been checked. For the queue that fills the list. */
+  append(address: GuestAddress, length: number): void {
+    this.addresses[this.end] = address;
+    this.lengths[this.end] = length;
+    this.end++;
+    this.bytes += length;
+  }
+
+  /** Takes up to `limit` bytes off the first piece; returns how many. */
+  protected consume(limit: number): number {
+    const { first } = this;
+    const size = this.lengths[first]!;
+    const count = Math.min(limit, size);
+    if (count === size) {
+      this.first++;
+    } else {
+      this.addresses[first]! += count;
+      this.lengths[first] = size - count;
+    }
+    this.bytes -= count;
+    return count;
+  }
+}
+
+/** Device-readable pieces: what the driver says to the device. */
+export class ReadableSegments extends Segments {
+  /**
+   * Copies up to `length` bytes into `target` from `offset` on, and passes over them. Returns how
+   * many: fewer than asked for when the chain has no more.
+   */
+  read(target: Uint8Array, offset = 0, length = target.length - offset): number {
+    const count = Math.min(length, this.length);
+    for (let done = 0; done < count;) {
+      const address = this.address(0);
+      const step = this.consume(count - done);
+      this.cursor.copyOut(address, target, offset + done, step);
+      done += step;
+    }
+    return count;
+  }
+}
+
+/** Fills a piece of guest memory; see {@link WritableSegments.fill}. */
+export type Filler = (piece: Uint8Array<ArrayBuffer>) => void;
+
+/** Device-writable pieces: where the device's answer goes. */
+export class WritableSegments extends Segments {
+  /**
+   * Copies up to `length` bytes of `source` from `offset` on into the chain, and passes over them.
+   * Returns how many: fewer than asked for when the chain has no more room.
+   */
+  write(source: Uint8Array, offset = 0, length = source.length - offset): number {
+    const count = Math.min(length, this.length);
+    for (let done = 0; done < count;) {
+      const address = this.address(0);
+      const step = this.consume(count - done);
+      this.cursor.copyIn(address, source, offset + done, step);
+      done += step;
+    }
+    return count;
+  }
+
+  /**
+   * Has up to `limit` bytes of guest memory filled in place, piece by piece, and passes over them.
+   * Returns how many bytes were filled.
+   */
+  fill(limit: number, filler: Filler): number {
+    const count = Math.min(limit, this.length);
+    for (let done = 0; done < count;) {
+      const view = this.cursor.view(this.address(0), Math.min(this.size(0), count - done));
+      filler(view);
+      done += this.consume(view.length);
+    }
+    return count;
+  }
+}
