@@ -304,7 +304,7 @@ function checkMachine(goal) {
     const hint =
       error.code === 'ENOENT'
         ? 'load kvm_intel or kvm_amd, switch virtualization on in the firmware, or pass --device /dev/kvm to the container'
-        : 'add the user to the group kvm (sudo usermod -aG kvm "$USER") and log in again';
+        : 'give it to the user (sudo setfacl -m "u:$USER:rw" /dev/kvm), or add the user to its group and log in again';
     throw new SetupError(`${what}, so no VM can run: ${hint}`);
   }
 }
