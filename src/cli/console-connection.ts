@@ -1,4 +1,5 @@
 /** Connects this process's terminal, or its pipes, to a VM's console or command. */
+import { isatty } from 'node:tty';
 import type { VirtualMachine } from '../machine/virtual-machine.js';
 import { ESCAPE_HELP, EscapeFilter, type EscapeAction } from './escape-filter.js';
 
@@ -16,8 +17,10 @@ export interface ConsoleConnection {
 
 /** The terminal's size as rows and columns, when standard output is one. */
 export function terminalSize(): { rows: number; cols: number } | undefined {
-  const { stdout } = process;
-  return stdout.isTTY ? { rows: stdout.rows, cols: stdout.columns } : undefined;
+  // Asked first without process.stdout: making the stream takes milliseconds, the guest waits.
+  if (!isatty(1)) return undefined;
+  const { rows, columns } = process.stdout;
+  return { rows, cols: columns };
 }
 
 class TerminalConnection implements ConsoleConnection {

@@ -1,55 +1,12 @@
 /** `vexit`: finds the command and turns errors into one line and an exit status. */
-import yargs from 'yargs';
 import { EXIT_STATUS } from '../machine/exit-report.js';
 import { VexitError, errorMessage } from '../util/errors.js';
-import { completionCommand } from './commands/completion.js';
-import { doctorCommand } from './commands/doctor.js';
-import { guestCommand } from './commands/guest.js';
-import { runCommand } from './commands/run.js';
-import { version } from './version.js';
+import { exitOnBrokenPipe } from './broken-pipe.js';
+import { RUN_OPTIONS, type RunArguments } from './commands/run.js';
+import { parsePlain } from './plain-arguments.js';
+import { UsageError } from './usage-error.js';
 
 export { milestones } from './milestones.js';
-
-/** What a person typed wrong, as opposed to what went wrong later. */
-class UsageError extends Error {}
-
-function parser(args: readonly string[]): ReturnType<typeof yargs> {
-  return yargs(args as string[])
-    .scriptName('vexit')
-    .usage('$0 <command> [options]\n\nA KVM virtual machine monitor.')
-    .command(runCommand)
-    .command(doctorCommand)
-    .command(guestCommand)
-    .command(completionCommand)
-    .version(version())
-    .help()
-    .alias({ help: 'h', version: 'V' })
-    .parserConfiguration({ 'populate--': true, 'duplicate-arguments-array': true })
-    .strict()
-    .demandCommand(1, 'say what to do: vexit run boots Linux to a shell')
-    .recommendCommands()
-    .completion('__complete', false)
-    .showHelpOnFail(false)
-    .exitProcess(false)
-    .wrap(Math.min(100, process.stdout.columns || 100))
-    .epilogue('Exit statuses: docs/exit-status.md. The host is checked by: vexit doctor')
-    .fail((message: string | null, error: Error | undefined) => {
-      throw error ?? new UsageError(message ?? 'wrong usage');
-    });
-}
-
-/**
- * Before it waits for a command yargs lays out that command's help text, in case it fails, which
- * takes longer than all its parsing; this parser never shows help on failure.
- */
-function skipHelpText(instance: ReturnType<typeof yargs>): ReturnType<typeof yargs> {
-  const { getInternalMethods } = instance as unknown as {
-    getInternalMethods?: () => { getUsageInstance?: () => { cacheHelpMessage?: () => void } };
-  };
-  const usage = getInternalMethods?.call(instance).getUsageInstance?.();
-  if (usage?.cacheHelpMessage !== undefined) usage.cacheHelpMessage = () => undefined;
-  return instance;
-}
 
 /** One line that says what is wrong and what to do. */
 function describe(error: unknown): string {
@@ -71,19 +28,23 @@ function statusOf(error: unknown): number {
     : EXIT_STATUS.usage;
 }
 
-/** Whoever read our output has gone away: nothing more to say. */
-function exitOnBrokenPipe(stream: NodeJS.WriteStream): void {
-  stream.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code === 'EPIPE') process.exit(EXIT_STATUS.internalError);
-  });
+async function run(args: readonly string[]): Promise<void> {
+  const plain = args[0] === 'run' ? parsePlain(args.slice(1), RUN_OPTIONS) : undefined;
+  if (plain === undefined) {
+    exitOnBrokenPipe();
+    const { runByYargs } = await import('./parser.js');
+    await runByYargs(args);
+  } else {
+    const { runVm } = await import('./run-vm.js');
+    await runVm(plain as unknown as RunArguments);
+  }
 }
 
 async function main(): Promise<void> {
-  exitOnBrokenPipe(process.stdout);
-  exitOnBrokenPipe(process.stderr);
   try {
-    await skipHelpText(parser(process.argv.slice(2))).parseAsync();
+    await run(process.argv.slice(2));
   } catch (error) {
+    exitOnBrokenPipe();
     process.stderr.write(`vexit: ${describe(error).replaceAll('\n', ' ')}\n`);
     process.exitCode = statusOf(error);
   }

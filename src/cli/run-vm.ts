@@ -1,11 +1,11 @@
 /** `vexit run`: makes the VM, connects it to this terminal and ends with its status. */
 import os from 'node:os';
 import type { AgentChannel, CommandExit } from '../agent/agent-channel.js';
-import { guestSource } from '../machine/boot-plan.js';
-import { bootsDefaultGuest } from '../machine/config.js';
+import { bootsDefaultGuest, guestSource } from '../machine/config.js';
 import { EXIT_STATUS, type ExitReport } from '../machine/exit-report.js';
 import { VirtualMachine } from '../machine/virtual-machine.js';
 import { VexitError } from '../util/errors.js';
+import { exitOnBrokenPipe } from './broken-pipe.js';
 import type { RunArguments } from './commands/run.js';
 import { connectConsole, type ConsoleConnection } from './console-connection.js';
 import { milestones } from './milestones.js';
@@ -114,13 +114,15 @@ export async function runVm(args: RunArguments): Promise<void> {
     throw new VexitError('ERR_CONFIG', 'no command after --', 'write the command, or leave -- out');
   }
   const options = runOptions(args);
-  if (bootsDefaultGuest(options)) await (await import('./prepare-guest.js')).prepareGuest(guestSource(options));
+  if (bootsDefaultGuest(options))
+    await (await import('./prepare-guest.js')).prepareGuest(guestSource(options));
   const vm = await VirtualMachine.create(options);
   const early = new EarlyEnd(vm);
   let connection: ConsoleConnection | undefined;
   try {
     // The guest runs while it is being connected; until then its output waits.
     await vm.start();
+    exitOnBrokenPipe();
     const interactive = command === undefined;
     if (interactive || args.verbose === true) for (const note of vm.notes) say(`vexit: ${note}`);
     if (args.verbose === true) vm.on('note', (note) => say(`vexit: ${note}`));

@@ -8,7 +8,12 @@ import type { GuestMemory } from '../memory/guest-memory.js';
 import type { GuestSource } from '../guest/default-guest.js';
 import { VexitError } from '../util/errors.js';
 import { PVM_CMDLINE, PVM_CPUID_CLEAR, detectPvm } from '../vcpu/pvm/index.js';
-import { bootsDefaultGuest, type MachineConfig, type VirtualMachineOptions } from './config.js';
+import {
+  bootsDefaultGuest,
+  guestSource,
+  type MachineConfig,
+  type VirtualMachineOptions,
+} from './config.js';
 import type { BootLoader, HostAdjustments } from './instance.js';
 
 /** Everything that does not change between two power-ons. */
@@ -44,11 +49,6 @@ function hostAdjustments(options: VirtualMachineOptions): HostAdjustments {
     bits,
   }));
   return { pvm, cpuMasks: pvm ? cpuMasks : [] };
-}
-
-/** The kernel for the default guest: a stock one only where guest kernels run at full speed. */
-export function guestSource(options: VirtualMachineOptions): GuestSource {
-  return options.guest ?? ((options.pvm ?? detectPvm()) ? 'built' : 'cloud');
 }
 
 /** The default guest's files, with the run file for its agent as the last initramfs. */

@@ -3,6 +3,7 @@ import type { BootProtocol } from '../boot/boot-result.js';
 import type { GuestSource } from '../guest/default-guest.js';
 import { parseCpuMask, type CpuidMask } from '../kvm/cpuid.js';
 import { MEMORY_MIN } from '../memory/layout.js';
+import { detectPvm } from '../vcpu/pvm/index.js';
 import { VexitError } from '../util/errors.js';
 import { formatSize, parseSize } from '../util/size.js';
 
@@ -44,7 +45,7 @@ export interface VirtualMachineOptions {
   readonly append?: string;
   /** vCPUs, 1 to 32; default 1. */
   readonly cpus?: number;
-  /** Bytes, or text such as "512M"; default 128 MiB for the default guest, 256 MiB otherwise. */
+  /** Bytes, or text such as "512M"; default 256 MiB, 128 MiB for the default guest's own build. */
   readonly memory?: number | string;
   /** Processor features to hide: "host,-avx2". */
   readonly cpu?: string;
@@ -75,14 +76,19 @@ export interface MachineConfig {
 
 export const MAX_CPUS = 32;
 const DEFAULT_MEMORY = 256 * 2 ** 20;
-/** The default guest needs little, and every page costs time at its boot. */
-const DEFAULT_GUEST_MEMORY = 128 * 2 ** 20;
+/** The kernel built for this needs little, and every page costs time at its boot. */
+const BUILT_GUEST_MEMORY = 128 * 2 ** 20;
 /** A guest physical address has at most 46 bits on the processors KVM supports here. */
 const MEMORY_MAX = 2 ** 45;
 
 /** True when neither a kernel nor firmware is named. */
 export function bootsDefaultGuest(options: VirtualMachineOptions): boolean {
   return options.kernel === undefined && options.firmware === undefined;
+}
+
+/** The kernel for the default guest: a stock one only where guest kernels run at full speed. */
+export function guestSource(options: VirtualMachineOptions): GuestSource {
+  return options.guest ?? ((options.pvm ?? detectPvm()) ? 'built' : 'cloud');
 }
 
 function config(message: string, hint: string): VexitError {
@@ -109,6 +115,11 @@ function checkMemory(value: number | string): number {
   return bytes;
 }
 
+function defaultMemory(options: VirtualMachineOptions): number {
+  const built = bootsDefaultGuest(options) && guestSource(options) === 'built';
+  return built ? BUILT_GUEST_MEMORY : DEFAULT_MEMORY;
+}
+
 /**
  * Checks what needs no file.
  * @throws VexitError ERR_CONFIG
@@ -131,9 +142,7 @@ export function checkConfig(options: VirtualMachineOptions): MachineConfig {
   return {
     name,
     cpus,
-    memory: checkMemory(
-      options.memory ?? (bootsDefaultGuest(options) ? DEFAULT_GUEST_MEMORY : DEFAULT_MEMORY),
-    ),
+    memory: checkMemory(options.memory ?? defaultMemory(options)),
     cpuMasks: parseCpuMask(options.cpu ?? ''),
     onReboot: options.onReboot ?? 'restart',
     debugExit: options.debugExit ?? false,

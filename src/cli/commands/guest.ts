@@ -19,7 +19,7 @@ export const guestCommand: CommandModule<object, GuestArguments> = {
       .example('vexit guest', 'make what is missing and print the paths'),
   handler: async ({ kernel, json }) => {
     const { prepareGuest } = await import('../prepare-guest.js');
-    const { guestSource } = await import('../../machine/boot-plan.js');
+    const { guestSource } = await import('../../machine/config.js');
     const guest = await prepareGuest(kernel ?? guestSource({}));
     if (json === true) {
       process.stdout.write(`${JSON.stringify(guest)}\n`);

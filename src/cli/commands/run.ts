@@ -1,72 +1,75 @@
-import type { Argv, CommandModule } from 'yargs';
+import type { Argv, CommandModule, Options } from 'yargs';
 
 const PROTOCOLS = ['linux', 'pvh', 'multiboot', 'firmware', 'flat'] as const;
+
+/** The options of `vexit run`. */
+export const RUN_OPTIONS = {
+  kernel: {
+    type: 'string',
+    alias: 'k',
+    describe: 'Kernel: bzImage, vmlinux, PVH, multiboot, flat',
+  },
+  firmware: {
+    type: 'string',
+    describe: 'ROM image to start at the reset vector (SeaBIOS, qboot)',
+  },
+  initrd: {
+    type: 'string',
+    array: true,
+    nargs: 1,
+    alias: 'i',
+    describe: 'Initial RAM disk or multiboot module; may be repeated',
+  },
+  guest: {
+    choices: ['built', 'cloud'] as const,
+    describe: "Kernel of the default guest: vexit's own build, or Debian's cloud kernel",
+  },
+  cmdline: { type: 'string', describe: 'Kernel command line instead of the default one' },
+  append: { type: 'string', alias: 'a', describe: 'Added to the kernel command line' },
+  'boot-protocol': {
+    choices: PROTOCOLS,
+    describe: 'Boot by this protocol, whatever the file is',
+  },
+  'flat-address': { type: 'string', describe: 'Where a flat binary is loaded and entered' },
+  cpus: { type: 'number', alias: 'c', describe: 'Virtual processors, 1 to 32', default: 1 },
+  memory: { type: 'string', alias: 'm', describe: 'Guest memory, such as 512M or 5G' },
+  cpu: { type: 'string', describe: 'Hide processor features: host,-avx2' },
+  name: { type: 'string', describe: 'Name of the VM in messages' },
+  reboot: {
+    type: 'boolean',
+    default: true,
+    describe: 'Start again when the guest reboots; --no-reboot ends the VM with status 120',
+  },
+  'debug-exit': {
+    type: 'boolean',
+    describe: 'A byte written to port 0x501 ends the VM with status 2 * byte + 1',
+  },
+  tty: { type: 'boolean', describe: 'Give the command a terminal; default: when you have one' },
+  env: {
+    type: 'string',
+    array: true,
+    nargs: 1,
+    alias: 'e',
+    describe: 'NAME=VALUE for the command',
+  },
+  workdir: { type: 'string', alias: 'w', describe: 'Working directory of the command' },
+  user: { type: 'string', alias: 'u', describe: 'uid or uid:gid of the command' },
+  timeout: {
+    type: 'number',
+    describe: 'Seconds after which the VM is stopped, with status 124',
+  },
+  'firmware-log': { type: 'boolean', describe: 'Show what is written to port 0x402' },
+  'debug-console': { type: 'boolean', describe: 'Show what is written to port 0xe9' },
+  verbose: { type: 'boolean', alias: 'v', describe: 'Say more on standard error' },
+  json: { type: 'boolean', describe: 'Print how the VM ended as JSON on standard error' },
+  pvm: { type: 'boolean', hidden: true },
+  kvm: { type: 'string', hidden: true, describe: 'KVM device' },
+} as const satisfies Record<string, Options>;
 
 function builder(yargs: Argv) {
   return yargs
     .usage('$0 run [options] [-- command [argument...]]\n\nBoots a VM and connects the terminal.')
-    .options({
-      kernel: {
-        type: 'string',
-        alias: 'k',
-        describe: 'Kernel: bzImage, vmlinux, PVH, multiboot, flat',
-      },
-      firmware: {
-        type: 'string',
-        describe: 'ROM image to start at the reset vector (SeaBIOS, qboot)',
-      },
-      initrd: {
-        type: 'string',
-        array: true,
-        nargs: 1,
-        alias: 'i',
-        describe: 'Initial RAM disk or multiboot module; may be repeated',
-      },
-      guest: {
-        choices: ['built', 'cloud'] as const,
-        describe: "Kernel of the default guest: vexit's own build, or Debian's cloud kernel",
-      },
-      cmdline: { type: 'string', describe: 'Kernel command line instead of the default one' },
-      append: { type: 'string', alias: 'a', describe: 'Added to the kernel command line' },
-      'boot-protocol': {
-        choices: PROTOCOLS,
-        describe: 'Boot by this protocol, whatever the file is',
-      },
-      'flat-address': { type: 'string', describe: 'Where a flat binary is loaded and entered' },
-      cpus: { type: 'number', alias: 'c', describe: 'Virtual processors, 1 to 32', default: 1 },
-      memory: { type: 'string', alias: 'm', describe: 'Guest memory, such as 512M or 5G' },
-      cpu: { type: 'string', describe: 'Hide processor features: host,-avx2' },
-      name: { type: 'string', describe: 'Name of the VM in messages' },
-      reboot: {
-        type: 'boolean',
-        default: true,
-        describe: 'Start again when the guest reboots; --no-reboot ends the VM with status 120',
-      },
-      'debug-exit': {
-        type: 'boolean',
-        describe: 'A byte written to port 0x501 ends the VM with status 2 * byte + 1',
-      },
-      tty: { type: 'boolean', describe: 'Give the command a terminal; default: when you have one' },
-      env: {
-        type: 'string',
-        array: true,
-        nargs: 1,
-        alias: 'e',
-        describe: 'NAME=VALUE for the command',
-      },
-      workdir: { type: 'string', alias: 'w', describe: 'Working directory of the command' },
-      user: { type: 'string', alias: 'u', describe: 'uid or uid:gid of the command' },
-      timeout: {
-        type: 'number',
-        describe: 'Seconds after which the VM is stopped, with status 124',
-      },
-      'firmware-log': { type: 'boolean', describe: 'Show what is written to port 0x402' },
-      'debug-console': { type: 'boolean', describe: 'Show what is written to port 0xe9' },
-      verbose: { type: 'boolean', alias: 'v', describe: 'Say more on standard error' },
-      json: { type: 'boolean', describe: 'Print how the VM ended as JSON on standard error' },
-      pvm: { type: 'boolean', hidden: true },
-      kvm: { type: 'string', hidden: true, describe: 'KVM device' },
-    })
+    .options(RUN_OPTIONS)
     .example('vexit run', 'boot Linux to a shell')
     .example("vexit run -- sh -c 'uname -a; nproc'", 'run a command in Linux')
     .example('vexit run --cpus 2 --memory 1G --kernel vmlinux --initrd root.cpio', 'boot a kernel')
