@@ -26,7 +26,7 @@ describeKvm('SMP', () => {
       expect(seen).toBe(id === 0 ? '0' : '1');
       const [leaf1, thread, core, beyond, cache, amd] = leaves.map((leaf) =>
         leaf.split(',').map((value) => parseInt(value, 16)),
-      ) as number[][];
+      );
       const shift = Math.ceil(Math.log2(cpus));
       // Leaf 1: initial APIC id, ids reserved in the package, HTT, running under a hypervisor.
       expect(leaf1![1]! >>> 24).toBe(id);

@@ -73,7 +73,7 @@ function contentHash(recipe: Recipe): string {
 function link(recipe: Recipe, objects: readonly string[], output: string): void {
   const emulation = recipe.bits === 64 ? 'elf_x86_64' : 'elf_i386';
   const place =
-    'flatAt' in recipe && recipe.flatAt !== undefined
+    recipe.flatAt !== undefined
       ? ['-Ttext', `0x${recipe.flatAt.toString(16)}`, '-e', '_start', '--oformat', 'binary']
       : ['-T', 'lib/guest.ld', '-z', 'max-page-size=4096'];
   run('ld', [

@@ -46,7 +46,7 @@ export function describeKvm(name: string, body: () => void): void {
   const problem = kvmProblem();
   if (problem === '') {
     describe(name, body);
-  } else if (process.env['REQUIRE_KVM'] === '1') {
+  } else if (process.env.REQUIRE_KVM === '1') {
     describe(name, () => {
       test('needs KVM', () => {
         throw new Error(`REQUIRE_KVM=1, but no VM can run here: ${problem}`);

@@ -1,5 +1,6 @@
 /** Runs a test guest with a watchdog and collects what it says. */
 import { readFileSync, readdirSync, readlinkSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Readable } from 'node:stream';
 import { VirtualMachine, type ExitReport, type VirtualMachineOptions } from 'vexit';
 import { buildGuest, type GuestName } from './guest-build';
@@ -32,8 +33,6 @@ class Collector {
   }
 }
 
-const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
-
 /** Waits until the condition holds. */
 export async function until(what: string, holds: () => boolean, ms = 20_000): Promise<void> {
   for (const end = Date.now() + ms; !holds(); await sleep(5)) {
@@ -57,7 +56,9 @@ export class Guest {
     this.serialOut = new Collector(vm.serial.output);
     this.debugOut = new Collector(vm.debugConsole);
     this.firmwareOut = new Collector(vm.firmwareLog);
-    vm.on('reboot', () => this.reboots++);
+    vm.on('reboot', () => {
+      this.reboots++;
+    });
     this.watchdog = setTimeout(() => {
       this.timedOut = true;
       void vm.stop();
