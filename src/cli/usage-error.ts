@@ -1,0 +1,2 @@
+/** What a person typed wrong, as opposed to what went wrong later. */
+export class UsageError extends Error {}
