@@ -178,7 +178,17 @@ export class MachineInstance {
       resourceLimits: { maxYoungGenerationSizeMb: 2, maxOldGenerationSizeMb: 64, stackSizeMb: 1 },
     });
     this.workers.push(worker);
-    this.workerExits.push(new Promise((resolve) => worker.once('exit', () => resolve())));
+    this.workerExits.push(
+      new Promise((resolve) => {
+        worker.once('exit', () => {
+          if (this.control.state !== RunState.Stopped) {
+            this.dump ??= { message: `vcpu ${index}: its thread has ended`, text: '' };
+            this.control.request(MachineRequest.Fatal);
+          }
+          resolve();
+        });
+      }),
+    );
     worker.on('message', (message: VcpuMessage) => {
       if (message.type === 'log') this.events.onLog(message.message);
       else this.dump ??= { message: message.message, text: message.dump };
@@ -204,6 +214,8 @@ export class MachineInstance {
   private async finish(): Promise<void> {
     if (this.ended) return;
     this.ended = true;
+    // Whoever waits for the vCPUs to park would wait for ever.
+    for (const check of this.waitingForPark.slice()) check();
     await this.stopWorkers();
     const { kind, data } = this.control.pendingRequest;
     const report = reportRequest(kind, data, this.dump?.text);
@@ -221,9 +233,12 @@ export class MachineInstance {
     clearTimeout(timer);
   }
 
-  /** Stops every vCPU between two instructions; resolves when all are parked. */
-  async pause(): Promise<void> {
-    this.control.setState(RunState.Paused);
+  /**
+   * Stops every vCPU between two instructions; resolves when all are parked.
+   * @returns false when the guest has ended this power-on at the same moment
+   */
+  async pause(): Promise<boolean> {
+    if (!this.control.changeState(RunState.Running, RunState.Paused)) return false;
     for (const vcpu of this.vcpus) vcpu.kick();
     await new Promise<void>((resolve) => {
       const check = (): void => {
@@ -235,11 +250,12 @@ export class MachineInstance {
       this.waitingForPark.push(check);
       check();
     });
+    return !this.ended;
   }
 
   /** Lets paused vCPUs go on. */
   resume(): void {
-    this.control.setState(RunState.Running);
+    this.control.changeState(RunState.Paused, RunState.Running);
   }
 
   /** CLOCK_MONOTONIC nanoseconds at which the first vCPU entered the guest; 0 before it. */

@@ -155,12 +155,17 @@ export class VirtualMachine extends EventEmitter<VirtualMachineEvents> {
     });
   }
 
-  /** Stops the vCPUs between two instructions; devices keep their state. */
+  /**
+   * Stops the vCPUs between two instructions; devices keep their state.
+   * @throws VexitError ERR_STATE unless the VM runs, and when its guest ends at the same moment
+   */
   pause(): Promise<void> {
     return this.exclusive(async () => {
       if (this.currentState !== 'running' || this.instance === undefined) throw this.wrong('pause');
-      await this.instance.pause();
-      if (this.report === undefined) this.setState('paused');
+      if (!(await this.instance.pause())) {
+        throw new VexitError('ERR_STATE', 'cannot pause a VM whose guest is ending or rebooting');
+      }
+      this.setState('paused');
     });
   }
 

@@ -74,6 +74,17 @@ export class ControlBlock implements MachineControl {
     Atomics.notify(this.words, Word.State);
   }
 
+  /**
+   * Changes the state unless it is no longer `from`: a stop is never undone.
+   * @returns whether the state was changed
+   */
+  changeState(from: RunState, to: RunState): boolean {
+    if (Atomics.compareExchange(this.words, Word.State, from, to) !== (from as number))
+      return false;
+    Atomics.notify(this.words, Word.State);
+    return true;
+  }
+
   /** Blocks while the state is Paused; the main thread is told once. */
   park(): void {
     Atomics.add(this.words, Word.Parked, 1);
