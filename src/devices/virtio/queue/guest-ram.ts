@@ -58,6 +58,11 @@ export class GuestRam {
     }
   }
 
+  /** Bytes of RAM. */
+  get size(): number {
+    return this.regions.reduce((sum, { start, end }) => sum + end - start, 0);
+  }
+
   /** True when [address, address + length) is RAM without a gap; any number is a valid question. */
   contains(address: GuestAddress, length: number): boolean {
     for (const region of this.regions) {
