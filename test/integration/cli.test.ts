@@ -24,14 +24,30 @@ interface Outcome {
   readonly stderr: string;
 }
 
+/** Where the program could leave files; empty before and after every command. */
+const PLACES = ['tmp', 'cache', 'run', 'data', 'config'] as const;
+
 function vexit(args: readonly string[], input = ''): Outcome {
+  const [tmp, cache, run, data, config] = PLACES.map((place) => path.join(dir, 'places', place));
   const { status, stdout, stderr } = spawnSync(process.execPath, [CLI, ...args], {
     encoding: 'latin1',
     input,
     timeout: 60_000,
     maxBuffer: 16 * 2 ** 20,
+    env: {
+      ...process.env,
+      TMPDIR: tmp,
+      XDG_CACHE_HOME: cache,
+      XDG_RUNTIME_DIR: run,
+      XDG_DATA_HOME: data,
+      XDG_CONFIG_HOME: config,
+    },
   });
   return { status, stdout, stderr };
+}
+
+function leftovers(): string[] {
+  return PLACES.flatMap((place) => readdirSync(path.join(dir, 'places', place)));
 }
 
 /** Runs the obedient guest. */
@@ -43,6 +59,7 @@ function control(orders: string, ...args: string[]): Outcome {
 let dir: string;
 beforeAll(() => {
   dir = mkdtempSync(path.join(os.tmpdir(), 'vexit-cli-'));
+  for (const place of PLACES) mkdirSync(path.join(dir, 'places', place), { recursive: true });
 });
 afterAll(() => rmSync(dir, { recursive: true }));
 
@@ -142,12 +159,6 @@ describeKvm('exit statuses of vexit run', () => {
 
 describeKvm('bad input to vexit', () => {
   const kernel = (): string => buildGuest('control');
-  /** What a VM could leave outside the process. */
-  const leftovers = (): string[] =>
-    [os.tmpdir(), '/dev/shm', '/run'].flatMap((place) =>
-      readdirSync(place).filter((name) => /vexit/i.test(name) && !name.startsWith('vexit-')),
-    );
-
   const cases: { what: string; args: () => string[]; says: RegExp }[] = [
     {
       what: 'no /dev/kvm',
@@ -338,8 +349,7 @@ describeKvm('bad input to vexit', () => {
   });
 
   test('no permission for /dev/kvm', () => {
-    const readable = path.join(dir, 'readable');
-    mkdirSync(readable, { recursive: true });
+    if (process.getuid?.() !== 0) return;
     // A device nobody else may open, whatever the mode of /dev/kvm is here.
     const guarded = file('guarded', '');
     const drop = ['--reuid=65534', '--regid=65534', '--clear-groups', '--inh-caps=-all', '--'];
@@ -349,7 +359,6 @@ describeKvm('bad input to vexit', () => {
     const { status, stderr, stdout } = spawnSync('setpriv', [...drop, ...command], {
       encoding: 'utf8',
     });
-    if (process.getuid?.() !== 0) return;
     expect(stdout).toBe('');
     expect(stderr).toMatch(
       /^vexit: cannot open .*permission denied: add yourself to the kvm group[^\n]*\n$/,

@@ -1,6 +1,7 @@
 /** The library's life of a VM: every state, many VMs at once, slow and absent readers. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
+import type { Worker } from 'node:worker_threads';
 import { runInNewContext } from 'node:vm';
 import { VirtualMachine, type VmState } from 'vexit';
 import { buildGuest } from '../support/guest-build';
@@ -148,6 +149,43 @@ describeKvm('life of a VM', () => {
     expect(Date.now() - start).toBeLessThan(2000);
     const { report } = await guest.ended();
     expect(report).toMatchObject({ reason: 'stopped', status: 130 });
+  });
+
+  test.each([
+    { what: 'powers off', command: 'p', onReboot: 'exit', reason: 'power-off' },
+    { what: 'resets', command: 'k', onReboot: 'exit', reason: 'reset' },
+    { what: 'resets and starts again', command: 'k', onReboot: 'restart', reason: 'stopped' },
+  ] as const)('pause at the moment the guest $what', async ({ command, onReboot, reason }) => {
+    await using guest = await Guest.start('control', { onReboot });
+    await guest.shows('ready\n');
+    guest.send(command);
+    // The guest acts while this thread does not look.
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 500);
+    await expect(guest.vm.pause()).rejects.toMatchObject({ code: 'ERR_STATE' });
+    if (onReboot === 'restart') {
+      await until('the reboot', () => guest.reboots === 1);
+      await guest.vm.pause();
+      expect(guest.vm.state).toBe('paused');
+      await guest.vm.stop();
+    }
+    expect((await guest.ended()).report.reason).toBe(reason);
+  });
+
+  test('a vCPU whose thread dies ends this VM only', async () => {
+    await using other = await Guest.start('control');
+    await using guest = await Guest.start('control', { cmdline: 'do=I', cpus: 2 });
+    await guest.shows('pio\n');
+    const { instance } = guest.vm as unknown as { instance: { workers: Worker[] } };
+    void instance.workers[0]!.terminate();
+    const { report } = await guest.ended();
+    expect(report).toMatchObject({
+      reason: 'internal-error',
+      status: 125,
+      message: 'vcpu 0: its thread has ended',
+    });
+    await other.shows('ready\n');
+    other.send('ep');
+    expect((await other.ended()).serial).toContain('echo\n');
   });
 
   test('stop in every other state, and twice at once', async () => {

@@ -35,8 +35,10 @@ class Collector {
 
 /** Waits until the condition holds. */
 export async function until(what: string, holds: () => boolean, ms = 20_000): Promise<void> {
-  for (const end = Date.now() + ms; !holds(); await sleep(5)) {
+  const end = Date.now() + ms;
+  while (!holds()) {
     if (Date.now() > end) throw new Error(`not within ${ms} ms: ${what}`);
+    await sleep(5);
   }
 }
 
