@@ -27,18 +27,27 @@ if ! buildah inspect --type image "$base" >/dev/null 2>&1; then
     buildah commit --quiet --rm "$container" "$base" >/dev/null
 fi
 
-
 build() {
     say "buildah build --target $1"
-    buildah build --isolation=chroot --layers --build-arg "NODE_IMAGE=$base" --target "$1" --tag "$2" "${@:3}" "$here/.."
+    buildah build --isolation=chroot --layers --build-arg "NODE_IMAGE=$base" --target "$1" --tag "$2" "$here/.."
+}
+
+# inside IMAGE COMMAND...: runs it in a container of the image, with /dev/kvm where there is one
+inside() {
+    local container status=0 devices=()
+    container=$(buildah from "$1")
+    [ ! -e /dev/kvm ] || devices=(-v /dev/kvm:/dev/kvm)
+    say "in $1: ${*:2}"
+    buildah run --isolation=chroot "${devices[@]}" "$container" -- "${@:2}" </dev/null || status=$?
+    buildah rm "$container" >/dev/null
+    return "$status"
 }
 
 if [ -n "$test" ]; then
     build test localhost/vexit-test
-    container=$(buildah from localhost/vexit-test)
-    status=0
-    buildah run --isolation=chroot --device /dev/kvm "$container" -- npm test || status=$?
-    buildah rm "$container" >/dev/null
-    [ "$status" -eq 0 ] || exit "$status"
+    inside localhost/vexit-test npm test
 fi
 build runtime localhost/vexit
+inside localhost/vexit vexit --version
+[ ! -e /dev/kvm ] || inside localhost/vexit vexit run -- sh -c 'uname -sm; nproc'
+say "$(buildah images --format '{{.Name}} {{.Size}}' --filter reference=localhost/vexit)"
