@@ -60,6 +60,7 @@ export class AgentChannel extends EventEmitter<AgentEvents> {
   private credit = 0;
   private waiting: { bytes: Buffer; done: () => void } | undefined;
   private exited = false;
+  private greeted = false;
 
   /**
    * @param send hands bytes to the guest; returns how many it took
@@ -101,7 +102,8 @@ export class AgentChannel extends EventEmitter<AgentEvents> {
 
   /** Sends what waits, as far as the port takes it. */
   pump(): void {
-    while (this.outgoing.length > 0) {
+    // Until the agent has greeted, its terminal line would echo what arrives.
+    while (this.greeted && this.outgoing.length > 0) {
       const first = this.outgoing[0]!;
       const sent = this.send(first);
       if (sent === first.length) this.outgoing.shift();
@@ -171,6 +173,10 @@ export class AgentChannel extends EventEmitter<AgentEvents> {
       case GuestFrame.Stderr:
         this.err.deliver(payload);
         break;
+      case GuestFrame.Hello:
+        this.greeted = true;
+        this.pump();
+        break;
       case GuestFrame.Ready:
         this.grant(FIRST_CREDIT);
         this.emit('ready');
@@ -182,7 +188,7 @@ export class AgentChannel extends EventEmitter<AgentEvents> {
         this.onExit(payload);
         break;
       default:
-        // Hello and frames of later agents: nothing to do.
+        // Frames of later agents: nothing to do.
         break;
     }
   }

@@ -22,7 +22,10 @@ export function encodeRunFile(run: RunFile): Buffer {
   for (const arg of run.argv ?? []) records.push(['arg', arg]);
   for (const [name, value] of Object.entries(run.env ?? {})) {
     if (!/^[^=\0]+$/.test(name)) {
-      throw new VexitError('ERR_CONFIG', `${JSON.stringify(name)} cannot name an environment variable`);
+      throw new VexitError(
+        'ERR_CONFIG',
+        `${JSON.stringify(name)} cannot name an environment variable`,
+      );
     }
     records.push(['env', `${name}=${value}`]);
   }

@@ -35,6 +35,15 @@ function environment(items: readonly string[]): Record<string, string> {
   return env;
 }
 
+/**
+ * The default guest's shell on a pipe or a file: run by the agent, so that its input ends where the
+ * file ends. On a serial line the end of a file would only be one more character.
+ */
+function pipedShell(args: RunArguments): string[] | undefined {
+  const piped = !process.stdin.isTTY && args.kernel === undefined && args.firmware === undefined;
+  return piped ? ['/bin/sh', '-l'] : undefined;
+}
+
 function commandOptions(args: RunArguments): CommandOptions | undefined {
   // yargs leaves an empty list out.
   const argv = args['--'] ?? (process.argv.at(-1) === '--' ? [] : undefined);

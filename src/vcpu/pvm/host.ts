@@ -14,10 +14,12 @@ export function detectPvm(): boolean {
 /**
  * Kernel parameters appended on such hosts. The processor's own CPUID bits shine through whatever
  * KVM_SET_CPUID2 was given, so the kernel is told here what not to use: each of these would cost
- * an exit (or, for erms, a slow emulated string move) every time.
+ * an exit (or, for erms, a slow emulated string move) every time. From ssse3 on they are what the
+ * kernel's crypto picks vector code by, which KVM's emulator cannot run. The kernel reads at most
+ * 127 characters of clearcpuid.
  */
 export const PVM_CMDLINE =
-  'noxsave nosmap nosmep clearcpuid=smap,smep,fsgsbase,invpcid,pcid,erms,fsrm,popcnt mitigations=off';
+  'noxsave nosmap nosmep clearcpuid=smap,smep,fsgsbase,invpcid,pcid,erms,fsrm,popcnt,ssse3,sse4_1,sse4_2,aes,pclmulqdq,sha_ni,bmi2,adx mitigations=off';
 
 /** Bits to clear in one register of a CPUID leaf. */
 export interface CpuidClear {
