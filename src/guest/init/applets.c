@@ -21,7 +21,7 @@ static void make_links(FILE *list) {
     }
 }
 
-/* Makes the links that /.vexit/applets lists: now, or in a process that yields to all others. */
+/* Makes the links that /.vexit/applets lists: now, or when the shell has started. */
 void link_applets(bool now) {
     FILE *list = fopen("/.vexit/applets", "re");
 
@@ -30,6 +30,7 @@ void link_applets(bool now) {
         make_links(list);
     } else if (fork() == 0) {
         setpriority(PRIO_PROCESS, 0, 19);
+        sleep(1);
         make_links(list);
         _exit(0);
     }

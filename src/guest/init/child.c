@@ -13,9 +13,8 @@
 
 #include "agent.h"
 
-static const char WELCOME[] =
-    "Welcome to vexit. The shell's end (exit or Ctrl-D) powers the guest off.\n"
-    "The root file system is in memory: what you write is gone then.\n\n";
+static const char WELCOME[] = "Welcome to vexit. The root file system is in memory.\n"
+                              "To power the guest off, leave the shell (exit or Ctrl-D).\n";
 
 /* The terminal behind /dev/console: the last name in the kernel's list of active consoles. */
 static int open_console_tty(void) {
