@@ -41,6 +41,8 @@ function vexit(args: readonly string[], input = ''): Outcome {
       XDG_RUNTIME_DIR: run,
       XDG_DATA_HOME: data,
       XDG_CONFIG_HOME: config,
+      // The one file that stays on purpose.
+      VEXIT_CODE_CACHE: '0',
     },
   });
   return { status, stdout, stderr };
