@@ -20,7 +20,7 @@ remove() {
 trap remove EXIT
 say "a fresh $release in $machine"
 debian_root "$machine"
-git clone --quiet --no-hardlinks "$here/.." "$machine/root/vexit"
+git clone --quiet --no-hardlinks "$here/.." "$machine/srv/vexit"
 mkdir -p "$machine/root/.cache/vexit"
 
 environment=(HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 TERM="${TERM:-dumb}")
@@ -35,7 +35,7 @@ inside() {
         mount --rbind /dev "$machine/dev"
         mount --rbind /sys "$machine/sys"
         [ -z "$cache" ] || mount --bind "$cache" "$machine/root/.cache/vexit"
-        exec chroot "$machine" env -i "$@" bash -c "cd /root/vexit && $command"
+        exec chroot "$machine" env -i "$@" bash -c "cd /srv/vexit && $command"
     ' fresh-machine "$machine" "${VEXIT_FRESH_CACHE:-}" "$1" "${environment[@]}"
 }
 

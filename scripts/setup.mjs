@@ -16,7 +16,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import path from 'node:path';
-import { clearInterval, setInterval } from 'node:timers';
+import { clearInterval, setInterval, setTimeout } from 'node:timers';
 import { fileURLToPath } from 'node:url';
 import { styleText } from 'node:util';
 import { addonStamp, findHeaders, fresh, hashFile, jsStamp } from './stamps.mjs';
@@ -202,18 +202,22 @@ const guestStep = () => ({
   done: false,
   ownProgress: true,
   act: async () => {
-    const child = spawn(process.execPath, ['dist/cli.js', 'guest'], {
+    const guest = spawn(process.execPath, ['dist/cli.js', 'guest'], {
       cwd: root,
       stdio: ['ignore', 'ignore', 'inherit'],
     });
-    if ((await exitOf(child)) !== 0)
+    if ((await exitOf(guest)) !== 0)
       throw new SetupError('the default guest could not be built; see above');
   },
 });
 
 // ---- running ---------------------------------------------------------------------------------
 
-function exitOf(child) {
+/** What is running now. */
+let child;
+
+function exitOf(started) {
+  child = started;
   return new Promise((resolve) => {
     child.once('error', (error) => {
       stderr.write(`${error.message}\n`);
@@ -227,9 +231,9 @@ function exitOf(child) {
 function run([program, ...args], log) {
   writeFileSync(log, `$ ${[program, ...args].join(' ')}\n`, { flag: 'a' });
   const file = openSync(log, 'a');
-  const child = spawn(program, args, { cwd: root, stdio: ['ignore', file, file] });
+  const started = spawn(program, args, { cwd: root, stdio: ['ignore', file, file] });
   closeSync(file);
-  return exitOf(child);
+  return exitOf(started);
 }
 
 async function perform(step) {
@@ -324,25 +328,33 @@ async function main() {
       const file = path.join(state, 'lock');
       if (spawnSync('flock', ['--nonblock', file, 'true']).status !== 0)
         say('another set-up is at work in this clone: waiting for it');
-      const child = spawn('flock', [file, ...again], {
+      const alone = spawn('flock', ['--no-fork', file, ...again], {
         cwd: root,
         stdio: ['ignore', 'inherit', 'inherit'],
       });
-      process.exitCode = await exitOf(child);
+      process.exitCode = await exitOf(alone);
       return;
     }
     await perform(step);
   }
 }
 
-// A terminal's Ctrl-C reaches the programs too; the message is ours, and nothing else starts.
-for (const signal of ['SIGINT', 'SIGTERM']) {
+// A terminal's Ctrl-C reaches the programs too, a signal of somebody else does not. What runs has a
+// moment to end before the lock goes; npm takes no notice of SIGTERM.
+const inner = process.argv.includes('--locked');
+for (const [signal, status] of [
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+]) {
   process.once(signal, () => {
-    stderr.write('\n');
-    say('interrupted');
-    process.exit(130);
+    if (!inner) stderr.write('\nsetup: interrupted\n');
+    if (child === undefined) process.exit(status);
+    child.once('close', () => process.exit(status));
+    child.kill(signal);
+    setTimeout(() => child.kill('SIGKILL'), inner ? 2000 : 5000);
   });
 }
+
 main().catch((error) => {
   if (!(error instanceof SetupError)) throw error;
   stderr.write(`${colour('red', 'setup:')} ${error.message}\n`);
