@@ -184,6 +184,7 @@ export abstract class QueueRunner implements DeviceContext {
     } catch (error) {
       thrown = error;
       failed = true;
+      queue.abandon();
     }
     queue.end();
     const { notify, more, epoch } = queue;

@@ -23,7 +23,7 @@ export class EchoDevice implements VirtioDevice {
   context!: DeviceContext;
   readonly held: number[] = [];
   readonly events: string[] = [];
-  throws = false;
+  throws: 'before' | 'after' | undefined;
   private chain!: DescriptorChain;
   private readonly buffer = new Uint8Array(4096);
 
@@ -63,8 +63,9 @@ export class EchoDevice implements VirtioDevice {
 
   process(queue: VirtQueue): void {
     this.events.push(`process ${queue.index}`);
-    if (this.throws) throw new TypeError('the device has a defect');
+    if (this.throws === 'before') throw new TypeError('the device has a defect');
     while (queue.pop(this.chain)) {
+      if (this.throws === 'after') throw new TypeError('the device has a defect');
       const { readable, writable, token } = this.chain;
       if (queue.index === 1) {
         this.held.push(token);

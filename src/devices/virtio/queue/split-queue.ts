@@ -47,6 +47,8 @@ export class SplitQueue implements QueueControl {
   private available = 0;
   private budget = 0;
   private sawEmpty = false;
+  /** Head of the last chain popped, as long as it has not been pushed; or -1. */
+  private inHand = -1;
 
   constructor(
     readonly registers: QueueRegisters,
@@ -78,6 +80,7 @@ export class SplitQueue implements QueueControl {
     this.notify = false;
     this.more = false;
     this.sawEmpty = false;
+    this.inHand = -1;
     this.budget = budget;
     this.live = live && words[QueueWord.Ready] === 1;
     this.entries = 0;
@@ -120,6 +123,7 @@ export class SplitQueue implements QueueControl {
     this.nextAvailable = (at + 1) & 0xffff;
     this.taken++;
     this.budget--;
+    this.inHand = head;
     chain.token = this.epoch * 2 ** 16 + head;
     return true;
   }
@@ -145,6 +149,7 @@ export class SplitQueue implements QueueControl {
     this.registers.setInFlight(head, false);
     this.nextAvailable = (this.nextAvailable - 1) & 0xffff;
     this.taken--;
+    this.inHand = -1;
     chain.clear();
   }
 
@@ -160,10 +165,18 @@ export class SplitQueue implements QueueControl {
     }
     this.registers.setInFlight(head, false);
     this.taken--;
+    if (head === this.inHand) this.inHand = -1;
     const at = this.deviceArea + 4 + 8 * (this.nextUsed & this.mask);
     this.device.set32(at, head);
     this.device.set32(at + 4, written);
     this.nextUsed = (this.nextUsed + 1) & 0xffff;
+  }
+
+  abandon(): void {
+    if (this.inHand < 0) return;
+    this.registers.setInFlight(this.inHand, false);
+    this.taken--;
+    this.inHand = -1;
   }
 
   end(): void {

@@ -42,6 +42,11 @@ export interface QueueControl extends VirtQueue {
    * @param live false lets nothing be popped, but chains can be pushed
    */
   begin(live: boolean, budget: number): void;
+  /**
+   * The device has thrown: the chain it popped last is lost if it has not been pushed, and nothing
+   * waits for it.
+   */
+  abandon(): void;
   /** Ends the turn: publishes what was pushed, then decides about notifications, see below. */
   end(): void;
   /** After {@link end}: the driver wants to hear of the chains that were pushed. */
