@@ -21,7 +21,7 @@ function overlap(a: Mapping, base: number, length: number): boolean {
 
 function readPieces(mapping: Mapping, offset: number, size: number): number {
   let value = 0;
-  for (let done = 0; done < size; ) {
+  for (let done = 0; done < size;) {
     const step = piece(mapping, offset + done, size - done);
     value += mapping.device.read(offset + done, step) * 2 ** (8 * done);
     done += step;
@@ -30,7 +30,7 @@ function readPieces(mapping: Mapping, offset: number, size: number): number {
 }
 
 function writePieces(mapping: Mapping, offset: number, size: number, value: number): void {
-  for (let done = 0; done < size; ) {
+  for (let done = 0; done < size;) {
     const step = piece(mapping, offset + done, size - done);
     const part = Math.floor(value / 2 ** (8 * done)) % 2 ** (8 * step);
     mapping.device.write(offset + done, step, part);

@@ -68,7 +68,9 @@ export class RegisterBlock {
    */
   restore(saved: Uint8Array): void {
     if (saved.length !== this.bytes.length) {
-      throw new RangeError(`${this.handle.name}: ${saved.length} bytes of state, not ${this.bytes.length}`);
+      throw new RangeError(
+        `${this.handle.name}: ${saved.length} bytes of state, not ${this.bytes.length}`,
+      );
     }
     this.bytes.set(saved);
   }

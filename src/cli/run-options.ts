@@ -46,7 +46,7 @@ function pipedShell(args: RunArguments): string[] | undefined {
 
 function commandOptions(args: RunArguments): CommandOptions | undefined {
   // yargs leaves an empty list out.
-  const argv = args['--'] ?? (process.argv.at(-1) === '--' ? [] : undefined);
+  const argv = args['--'] ?? (process.argv.at(-1) === '--' ? [] : pipedShell(args));
   if (argv === undefined) return undefined;
   if (argv.length === 0) {
     throw new VexitError('ERR_CONFIG', 'no command after --', 'write the command, or leave -- out');

@@ -135,7 +135,7 @@ export class GuestMemory {
       throw new RangeError(`guest address 0x${address.toString(16)} (+${length}) is not in RAM`);
     }
     const pieces: Uint8Array<ArrayBuffer>[] = [];
-    for (let at = address, left = length; left > 0; ) {
+    for (let at = address, left = length; left > 0;) {
       const window = this.window(at, 1);
       const count = Math.min(left, window.end - at);
       pieces.push(window.bytes.subarray(at - window.start, at - window.start + count));
