@@ -24,7 +24,6 @@ const KCONFIG_ONLY = [
   'drivers/power',
   'drivers/soc',
   'drivers/video',
-  'drivers/rtc',
   'drivers/phy',
   'drivers/isdn',
   'drivers/target',
