@@ -11,8 +11,8 @@ namespace vexit {
 Napi::Value ThrowErrno(Napi::Env env, int error, const char *syscall) {
     // uv_err_name takes libuv's negative errno values and is thread-safe.
     const char *code = uv_err_name(-error);
-    Napi::Error failure =
-        Napi::Error::New(env, std::string(syscall) + ": " + uv_strerror(-error) + " (" + code + ")");
+    Napi::Error failure = Napi::Error::New(env, std::string(syscall) + ": " + uv_strerror(-error) +
+                                                    " (" + code + ")");
     failure.Set("code", Napi::String::New(env, code));
     failure.Set("errno", Napi::Number::New(env, error));
     failure.Set("syscall", Napi::String::New(env, syscall));

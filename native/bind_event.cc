@@ -69,9 +69,9 @@ static void OnReadable(uv_poll_t *handle, int status, int events) {
     Napi::Env env(watch->env);
     Napi::HandleScope scope(env);
     // MakeCallback runs microtasks and reports what the callback throws as an uncaught exception.
-    watch->callback.MakeCallback(env.Global(), std::initializer_list<napi_value>{},
-                                 watch->context);
-    if (env.IsExceptionPending()) napi_fatal_exception(env, env.GetAndClearPendingException().Value());
+    watch->callback.MakeCallback(env.Global(), std::initializer_list<napi_value>{}, watch->context);
+    if (env.IsExceptionPending())
+        napi_fatal_exception(env, env.GetAndClearPendingException().Value());
 }
 
 // watchReadable(fd, callback): a handle for unwatch. Level triggered, on this thread's loop; keeps

@@ -117,10 +117,10 @@ static Napi::Value SetUserMemoryRegion(const Napi::CallbackInfo &info) {
     vx_memory *memory = AcquireRange(info, a[4], a[5], a[6]);
     if (!memory) return env.Undefined();
     // KVM pins nothing: the mapping must outlive the slot, which the VM's owner sees to.
-    int result = vx_set_user_memory_region(
-        static_cast<int>(a[0]), static_cast<uint32_t>(a[1]), static_cast<uint32_t>(a[2]),
-        static_cast<uint64_t>(a[3]), reinterpret_cast<uint64_t>(memory->address + a[5]),
-        static_cast<uint64_t>(a[6]));
+    int result = vx_set_user_memory_region(static_cast<int>(a[0]), static_cast<uint32_t>(a[1]),
+                                           static_cast<uint32_t>(a[2]), static_cast<uint64_t>(a[3]),
+                                           reinterpret_cast<uint64_t>(memory->address + a[5]),
+                                           static_cast<uint64_t>(a[6]));
     vx_memory_release(memory);
     if (result < 0) return ThrowErrno(env, -result, "KVM_SET_USER_MEMORY_REGION");
     return env.Undefined();

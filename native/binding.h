@@ -17,7 +17,8 @@ Napi::Value ThrowArgument(Napi::Env env, const char *usage);
 // True when argument `index` is a number or a BigInt that fits; the value goes to *out.
 bool ArgInt(const Napi::CallbackInfo &info, size_t index, int64_t *out);
 
-// True when argument `index` is a view over memory; pointer and byte length go to the out parameters.
+// True when argument `index` is a view over memory; pointer and byte length go to the out
+// parameters.
 bool ArgBytes(const Napi::CallbackInfo &info, size_t index, uint8_t **data, size_t *length);
 
 void InitKvm(Napi::Env env, Napi::Object exports);

@@ -21,8 +21,8 @@ enum vx_ioctl_kind {
 };
 
 struct vx_ioctl {
-    const char *name;     // the name JavaScript sees
-    const char *syscall;  // the name errors carry
+    const char *name;    // the name JavaScript sees
+    const char *syscall; // the name errors carry
     unsigned long request;
     enum vx_ioctl_kind kind;
     uint32_t size;

@@ -79,7 +79,8 @@ int vx_vcpu_open(int fd, size_t run_size) {
 }
 
 static void join_head(struct vcpu *vcpu) {
-    if (atomic_exchange(&vcpu->head, HEAD_NONE) == HEAD_RUNNING) pthread_join(vcpu->head_thread, NULL);
+    if (atomic_exchange(&vcpu->head, HEAD_NONE) == HEAD_RUNNING)
+        pthread_join(vcpu->head_thread, NULL);
 }
 
 void vx_vcpu_close(int id) {

@@ -126,7 +126,7 @@ describeKvm('the default kernel', () => {
     const prompt = new Promise<void>((resolve) => {
       vm.serial.output.on('data', (bytes: Buffer) => {
         text += bytes.toString();
-        if (/# $/.test(text)) resolve();
+        if (text.endsWith('# ')) resolve();
       });
     });
     const watchdog = setTimeout(() => void vm.stop(), BOOT_TIMEOUT_S * 1000);
