@@ -14,6 +14,8 @@ const STDOUT = 0x11;
 const STDERR = 0x12;
 const EXIT = 0x13;
 const READY = 0x14;
+/** How every agent begins: HELLO with its version, then READY. */
+const GREETING = Buffer.concat([frame(0x10, Buffer.from([1])), frame(READY)]);
 
 /** A channel to a port that takes `room` bytes. */
 class Harness {
@@ -98,7 +100,7 @@ test('standard input waits for the guest to be ready, then for its credit', asyn
   channel.stdin.write('x'.repeat(3000));
   await turn();
   expect(harness.frames()).toEqual([]);
-  channel.receive(frame(READY));
+  channel.receive(GREETING);
   expect(harness.stdinSent()).toHaveLength(2048);
   channel.receive(credit(10));
   expect(harness.stdinSent()).toHaveLength(10);
@@ -113,10 +115,18 @@ test('standard input waits for the guest to be ready, then for its credit', asyn
   ]);
 });
 
+test('nothing is sent before the agent has greeted: its terminal line would echo it', () => {
+  const harness = new Harness();
+  harness.channel.resize(24, 80);
+  expect(harness.frames()).toEqual([]);
+  harness.channel.receive(frame(0x10, Buffer.from([1])));
+  expect(harness.frames()).toEqual([[2, '\x18\x00\x50\x00']]);
+});
+
 test('credit is bounded, and a short credit frame is ignored', async () => {
   const harness = new Harness();
   const { channel } = harness;
-  channel.receive(frame(READY));
+  channel.receive(GREETING);
   for (let i = 0; i < 4; i++) channel.receive(credit(0xffff_ffff));
   channel.receive(frame(0x15, 'abc'));
   channel.stdin.write(Buffer.alloc(2 ** 21));
@@ -128,7 +138,7 @@ test('frames go out whole through a port that takes a byte at a time', async () 
   const harness = new Harness();
   harness.room = 0;
   const { channel } = harness;
-  channel.receive(frame(READY));
+  channel.receive(GREETING);
   channel.resize(24, 80);
   channel.signal(15);
   channel.stdin.write('input');
