@@ -94,7 +94,7 @@ for (const file of list.stdout
   .split('\n')
   .filter((line) => line.endsWith('.test.ts'))
   .sort()) {
-  await runJest([`--testMatch=${file}`, '--runInBand'], 10);
+  await runJest([`--testMatch=${file}`, '--runInBand'], 40);
 }
 
 if (total.passed + total.failed + total.skipped === 0) {

@@ -12,7 +12,7 @@ import { describeKvm } from '../support/kvm.js';
 
 const CLI = path.resolve(__dirname, '../../dist/cli.js');
 /** A boot takes some seconds here; a busy machine may need many times that. */
-const BOOT_TIMEOUT_S = 400;
+const BOOT_TIMEOUT_S = 900;
 
 interface Ended {
   status: number | null;
