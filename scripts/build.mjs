@@ -74,7 +74,11 @@ const withoutAssert = {
 
 const library = await build({
   ...common,
-  entryPoints: { index: 'src/index.ts', 'vcpu-worker': 'src/machine/vcpu-worker.ts' },
+  entryPoints: {
+    index: 'src/index.ts',
+    'vcpu-worker': 'src/machine/vcpu-worker.ts',
+    'io-worker': 'src/machine/virtio/io-worker.ts',
+  },
 });
 const cli = await build({
   ...common,

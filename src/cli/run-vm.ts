@@ -125,7 +125,8 @@ export async function runVm(args: RunArguments): Promise<void> {
     exitOnBrokenPipe();
     // A shell on a pipe is a command too: see runOptions.
     const interactive = options.command === undefined;
-    if (command === undefined || args.verbose === true) for (const note of vm.notes) say(`vexit: ${note}`);
+    if (command === undefined || args.verbose === true)
+      for (const note of vm.notes) say(`vexit: ${note}`);
     if (args.verbose === true) vm.on('note', (note) => say(`vexit: ${note}`));
     if (args.timeout !== undefined) early.after(args.timeout);
     if (args.firmwareLog === true) vm.firmwareLog.pipe(process.stderr, { end: false });

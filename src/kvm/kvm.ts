@@ -189,6 +189,28 @@ export class VmFd {
     native().irqLine(this.fd, gsi, level ? 1 : 0);
   }
 
+  /** KVM_IOEVENTFD: a write of `value` to a guest physical address counts in an eventfd. */
+  addIoeventfd(address: number, length: 4, value: number, eventFd: number): void {
+    const bytes = new Uint8Array(constant('sizeof_kvm_ioeventfd'));
+    const view = new DataView(bytes.buffer);
+    const datamatch = constant('KVM_IOEVENTFD_FLAG_DATAMATCH');
+    view.setBigUint64(constant('kvm_ioeventfd.datamatch'), BigInt(value), true);
+    view.setBigUint64(constant('kvm_ioeventfd.addr'), BigInt(address), true);
+    view.setUint32(constant('kvm_ioeventfd.len'), length, true);
+    view.setInt32(constant('kvm_ioeventfd.fd'), eventFd, true);
+    view.setUint32(constant('kvm_ioeventfd.flags'), datamatch, true);
+    native().ioeventfd(this.fd, bytes);
+  }
+
+  /** KVM_IRQFD: every signal of an eventfd is an edge of a GSI. */
+  addIrqfd(eventFd: number, gsi: number): void {
+    const bytes = new Uint8Array(constant('sizeof_kvm_irqfd'));
+    const view = new DataView(bytes.buffer);
+    view.setUint32(constant('kvm_irqfd.fd'), eventFd, true);
+    view.setUint32(constant('kvm_irqfd.gsi'), gsi, true);
+    native().irqfd(this.fd, bytes);
+  }
+
   close(): void {
     closeSync(this.fd);
   }

@@ -22,11 +22,14 @@ import { initialiseCmos } from '../devices/legacy/rtc-registers.js';
 import { RTC_PORT, RTC_PORTS, Rtc } from '../devices/legacy/rtc.js';
 import { SerialHost } from '../devices/legacy/serial-host.js';
 import { Serial } from '../devices/legacy/serial.js';
-
+import { MMIO_WINDOW_BYTES, type VirtioDeviceCore } from '../devices/virtio/index.js';
 import { native } from '../kvm/native.js';
+import type { GuestMemory } from '../memory/guest-memory.js';
 import * as layout from '../memory/layout.js';
 import { DoorbellBit, type ControlBlock } from '../vcpu/control-block.js';
 import type { MachineConfig } from './config.js';
+import { makeDevice, type DeviceClasses } from './virtio/make-device.js';
+import { openSlot, planSlots, type VirtioSlot } from './virtio/slots.js';
 
 /** Plain data from which any thread opens the board. */
 export interface BoardDescriptor {
@@ -34,6 +37,17 @@ export interface BoardDescriptor {
   readonly registers: SharedArrayBuffer;
   readonly blocks: Readonly<Record<string, RegisterBlockHandle>>;
   readonly debugExit: boolean;
+  readonly virtio: readonly VirtioSlot[];
+}
+
+/** What a thread brings along to open a board. */
+export interface BoardSurroundings {
+  readonly control: ControlBlock;
+  readonly memory: GuestMemory;
+  readonly classes: DeviceClasses;
+  readonly log: (line: string) => void;
+  /** Whether this thread has timers; vCPU threads have not. */
+  readonly timers: boolean;
 }
 
 /** The board as one thread sees it. */
@@ -46,6 +60,8 @@ export interface Board {
   readonly firmwareLog: DebugConsole;
   readonly power: AcpiPm;
   readonly rtc: Rtc;
+  /** By slot. */
+  readonly virtio: readonly VirtioDeviceCore[];
 }
 
 const KEYBOARD_IRQ = 1;
@@ -84,12 +100,23 @@ class GsiLine implements InterruptLine {
 const wallClock = { now: (): number => Date.now() };
 const monotonicClock = { nanoseconds: (): number => Number(process.hrtime.bigint()) };
 
+const NO_DOORBELL = { ring: (): void => undefined };
+
 /** Lays the devices' registers out in fresh shared memory. */
-export function planBoard(config: MachineConfig, vmFd: number): BoardDescriptor {
+export function planBoard(
+  config: MachineConfig,
+  vmFd: number,
+  classes: DeviceClasses,
+): BoardDescriptor {
   const builder = new RegisterFileBuilder();
   const blocks = Object.fromEntries(
     Object.entries(BLOCKS).map(([name, length]) => [name, builder.allocate(name, length)]),
   );
+  const devices = config.devices.map((spec) => ({
+    spec,
+    device: makeDevice(spec, classes, { hostDoorbell: NO_DOORBELL }),
+  }));
+  const virtio = planSlots(builder, devices);
   const registers = builder.build();
   const [low, high] = layout.memoryRegions(config.memory);
   initialiseCmos(new RegisterBlock(registers, blocks.rtc!), {
@@ -97,11 +124,12 @@ export function planBoard(config: MachineConfig, vmFd: number): BoardDescriptor 
     memoryAbove4G: high?.size ?? 0,
     cpus: config.cpus,
   });
-  return { vmFd, registers, blocks, debugExit: config.debugExit };
+  return { vmFd, registers, blocks, debugExit: config.debugExit, virtio };
 }
 
 /** Makes this thread's device objects and puts them on the buses. */
-export function openBoard(descriptor: BoardDescriptor, control: ControlBlock): Board {
+export function openBoard(descriptor: BoardDescriptor, surroundings: BoardSurroundings): Board {
+  const { control } = surroundings;
   const { vmFd, registers, blocks } = descriptor;
   const block = (name: string): RegisterBlock => new RegisterBlock(registers, blocks[name]!);
   const line = (gsi: number): InterruptLine => new GsiLine(vmFd, gsi);
@@ -143,5 +171,22 @@ export function openBoard(descriptor: BoardDescriptor, control: ControlBlock): B
   const power = new AcpiPm(block('power'), sci, control, monotonicClock);
   ports.add(layout.ACPI_PM1_EVENT_PORT, ACPI_PM_PORTS, power, 4);
 
-  return { ports, mmio: new MemoryBus(), serials, debugConsole, firmwareLog, power, rtc };
+  const mmio = new MemoryBus();
+  const virtio = openVirtio(descriptor, surroundings, mmio);
+  return { ports, mmio, serials, debugConsole, firmwareLog, power, rtc, virtio };
+}
+
+function openVirtio(
+  { registers, virtio }: BoardDescriptor,
+  surroundings: BoardSurroundings,
+  mmio: MemoryBus,
+): VirtioDeviceCore[] {
+  const { control, classes } = surroundings;
+  return virtio.map((slot, i) => {
+    const hostDoorbell = { ring: (): void => control.ringDevice(i) };
+    const device = makeDevice(slot.spec, classes, { hostDoorbell });
+    const { core, transport } = openSlot(slot, device, { ...surroundings, buffer: registers });
+    mmio.add(slot.address, MMIO_WINDOW_BYTES, transport, 4);
+    return core;
+  });
 }

@@ -15,6 +15,7 @@ import {
   type VirtualMachineOptions,
 } from './config.js';
 import type { BootLoader, HostAdjustments } from './instance.js';
+import { virtioRanges } from './virtio/slots.js';
 
 /** Everything that does not change between two power-ons. */
 export interface BootPlan {
@@ -101,12 +102,25 @@ function bootsLinux({ kernel }: GuestFiles, options: VirtualMachineOptions): boo
 }
 
 /** ACPI and MP tables, for every guest but firmware, which brings its own. */
-function writeTables(memory: GuestMemory, { cpus }: MachineConfig): { rsdp: number } {
+function writeTables(memory: GuestMemory, { cpus, devices }: MachineConfig): { rsdp: number } {
   const apicIds = Array.from({ length: cpus }, (_, i) => i);
   // The IOAPIC's id follows the processors', so that it never equals one of them.
   const processors = { cpus: apicIds, ioapicId: cpus };
-  writeMpTable(memory, processors);
-  return writeAcpiTables(memory, { ...processors, pvpanic: true });
+  const virtioMmio = virtioRanges(devices.length);
+  writeMpTable(memory, { ...processors, gsis: virtioMmio.map(({ gsi }) => gsi) });
+  return writeAcpiTables(memory, { ...processors, pvpanic: true, virtioMmio });
+}
+
+/** A kernel told so does not see the devices in the DSDT. */
+function readsNoAcpi(parameters: readonly string[]): boolean {
+  return parameters.some((part) => part.split(/\s+/).includes('acpi=off'));
+}
+
+/** The devices as parameters of Linux, for a kernel that does not read ACPI. */
+function virtioParameters(count: number): string[] {
+  return virtioRanges(count).map(
+    ({ address, size, gsi }) => `virtio_mmio.device=${size}@0x${address.toString(16)}:${gsi}`,
+  );
 }
 
 /**
@@ -135,6 +149,7 @@ export async function planBoot(
     notes.push(`this host is kvm-pvm: kernel parameters added: ${PVM_CMDLINE}`);
   }
   if (options.append !== undefined) parameters.push(options.append);
+  if (linux && readsNoAcpi(parameters)) parameters.push(...virtioParameters(config.devices.length));
 
   const load: BootLoader = async (memory) => {
     const tables = files.firmware === undefined ? writeTables(memory, config) : undefined;

@@ -11,6 +11,12 @@ import { ConsolePort } from './console-port.js';
 import { EXIT_STATUS, type ExitReport } from './exit-report.js';
 import { MachineInstance } from './instance.js';
 import { OutputStream } from './output-stream.js';
+import type { VirtioDevice } from '../devices/virtio/device.js';
+import type { BalloonDevice } from '../devices/virtio/balloon/balloon.js';
+import { BalloonControl } from './virtio/balloon-control.js';
+import type { DeviceSpec } from './virtio/device-spec.js';
+import type { HostSide } from './virtio/host-side.js';
+import { loadDeviceClasses, type DeviceClasses } from './virtio/make-device.js';
 
 /** Where a VM is in its life. */
 export type VmState = 'created' | 'running' | 'paused' | 'stopped';
@@ -58,10 +64,14 @@ export class VirtualMachine extends EventEmitter<VirtualMachineEvents> {
   readonly firmwareLog: Readable;
   /** The default guest's agent: the command's streams and exit. Undefined for other guests. */
   readonly agent: AgentChannel | undefined;
+  /** The memory balloon, if the VM has one. */
+  readonly balloon: BalloonControl | undefined;
   /** Notes given before anybody could listen. */
   readonly notes: readonly string[];
 
   private readonly ports: ConsolePort[];
+  /** By slot of the device. */
+  private readonly hostSides: (HostSide | undefined)[];
   private readonly debugOut: OutputStream;
   private readonly firmwareOut: OutputStream;
   private instance: MachineInstance | undefined;
@@ -72,6 +82,7 @@ export class VirtualMachine extends EventEmitter<VirtualMachineEvents> {
   private constructor(
     private readonly config: MachineConfig,
     private readonly plan: BootPlan,
+    private readonly classes: DeviceClasses,
     agent: typeof AgentChannel | undefined,
   ) {
     super();
@@ -83,6 +94,8 @@ export class VirtualMachine extends EventEmitter<VirtualMachineEvents> {
     this.serials = this.ports;
     this.debugOut = new OutputStream(() => this.drainDebug());
     this.firmwareOut = new OutputStream(() => this.drainDebug());
+    this.hostSides = config.devices.map(({ kind }, slot) => this.hostSide(kind, slot));
+    this.balloon = this.hostSides.find((side) => side instanceof BalloonControl);
     this.debugConsole = this.debugOut;
     this.firmwareLog = this.firmwareOut;
     if (agent !== undefined) {
@@ -95,6 +108,12 @@ export class VirtualMachine extends EventEmitter<VirtualMachineEvents> {
     }
   }
 
+  private hostSide(kind: DeviceSpec['kind'], slot: number): HostSide | undefined {
+    const device = (): VirtioDevice | undefined => this.instance?.board.virtio[slot]?.device;
+    if (kind !== 'balloon') return undefined;
+    return new BalloonControl(() => device() as BalloonDevice | undefined, this.config.memory);
+  }
+
   /**
    * Checks the options, loads the kernel and makes the machine; it does not run yet.
    * @throws VexitError; nothing is left behind
@@ -105,7 +124,8 @@ export class VirtualMachine extends EventEmitter<VirtualMachineEvents> {
     const agent = plan.hasAgent
       ? (await import('../agent/agent-channel.js')).AgentChannel
       : undefined;
-    const vm = new VirtualMachine(config, plan, agent);
+    const classes = await loadDeviceClasses(config.devices);
+    const vm = new VirtualMachine(config, plan, classes, agent);
     vm.instance = await vm.powerOn();
     return vm;
   }
@@ -134,8 +154,9 @@ export class VirtualMachine extends EventEmitter<VirtualMachineEvents> {
   }
 
   private powerOn(): Promise<MachineInstance> {
-    return MachineInstance.create(this.config, this.plan.host, this.plan.load, {
+    return MachineInstance.create(this.config, this.plan.host, this.classes, this.plan.load, {
       onDoorbells: (bits) => this.onDoorbells(bits),
+      onDevices: (slots) => this.onDevices(slots),
       onStopped: () => this.flush(),
       onRequest: (kind, report) => this.onRequest(kind, report),
       onLog: (message) => this.emit('note', message),
@@ -286,6 +307,12 @@ export class VirtualMachine extends EventEmitter<VirtualMachineEvents> {
       if (rung(DoorbellBit.SerialSpace0 + i)) port.onSpace();
     });
     if (rung(DoorbellBit.DebugConsole) || rung(DoorbellBit.FirmwareLog)) this.drainDebug();
+  }
+
+  private onDevices(slots: number): void {
+    this.hostSides.forEach((side, slot) => {
+      if ((slots & (1 << slot)) !== 0) side?.onDoorbell();
+    });
   }
 
   private flush(): void {

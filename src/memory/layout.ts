@@ -49,8 +49,11 @@ export const SERIAL_PORTS = [0x3f8, 0x2f8, 0x3e8, 0x2e8] as const;
 export const RTC_IRQ = 8;
 /** ACPI system control interrupt: level triggered, active high, as on a PC. */
 export const ACPI_SCI_IRQ = 9;
-/** First GSI for virtio-mmio devices: above the ISA lines, below the end of the IOAPIC. */
-export const VIRTIO_MMIO_FIRST_GSI = 16;
+/**
+ * GSIs of virtio-mmio devices, in their order: the pins above the ISA lines, then the ISA lines that
+ * nothing uses. They are edge triggered, so none can be shared.
+ */
+export const VIRTIO_MMIO_GSIS = [16, 17, 18, 19, 20, 21, 22, 23, 5, 6, 7, 10, 11, 14, 15] as const;
 export const IO_APIC_PINS = 24;
 
 /** I/O ports of the power management block, as QEMU's PIIX4 has them. */

@@ -22,6 +22,7 @@ enum Word {
   RequestVcpu,
   Doorbells,
   Parked,
+  DeviceDoorbells,
   Count,
 }
 
@@ -40,6 +41,8 @@ export enum DoorbellBit {
   FirmwareLog,
   Alarm,
   Parked,
+  /** A virtio device: which one is in a word of its own. */
+  Devices,
 }
 
 /** Plain data that makes a {@link ControlBlock} in another thread. */
@@ -121,6 +124,17 @@ export class ControlBlock implements MachineControl {
   ring(bit: DoorbellBit): void {
     const before = Atomics.or(this.words, Word.Doorbells, 1 << bit);
     if (before === 0) native().eventfdSignal(this.descriptor.hostEvent);
+  }
+
+  /** Wakes the main thread for a virtio device, by its slot. */
+  ringDevice(slot: number): void {
+    const before = Atomics.or(this.words, Word.DeviceDoorbells, 1 << slot);
+    if (before === 0) this.ring(DoorbellBit.Devices);
+  }
+
+  /** The slots whose devices have rung since the last call, as a bit set. */
+  takeDeviceDoorbells(): number {
+    return Atomics.exchange(this.words, Word.DeviceDoorbells, 0);
   }
 
   /** A doorbell for one device. */

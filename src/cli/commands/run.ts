@@ -34,6 +34,12 @@ export const RUN_OPTIONS = {
   cpus: { type: 'number', alias: 'c', describe: 'Virtual processors, 1 to 32', default: 1 },
   memory: { type: 'string', alias: 'm', describe: 'Guest memory, such as 512M or 5G' },
   cpu: { type: 'string', describe: 'Hide processor features: host,-avx2' },
+  rng: { type: 'boolean', describe: "Give the guest random bytes of the host's (virtio-rng)" },
+  balloon: { type: 'boolean', describe: 'Give the guest a memory balloon (virtio-balloon)' },
+  'io-threads': {
+    type: 'number',
+    describe: 'Threads that serve virtio devices, 1 to 16; default 1',
+  },
   name: { type: 'string', describe: 'Name of the VM in messages' },
   reboot: {
     type: 'boolean',

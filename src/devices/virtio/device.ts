@@ -91,6 +91,11 @@ export interface VirtioDevice {
   reset?(): void;
   /** One queue has been reset or stopped; its tokens in flight have no effect any more. */
   queueReset?(index: number): void;
+  /**
+   * The machine is switched off: gives up what this thread's object holds of the host (files,
+   * sockets). Called in the thread that serves the queues only.
+   */
+  close?(): Promise<void>;
   /** A shared memory region by its id. */
   sharedMemory?(id: number): SharedMemoryRegion | undefined;
 }

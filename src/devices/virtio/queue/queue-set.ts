@@ -95,6 +95,15 @@ export class QueueSet {
     return this.queues.some((_, i) => this.drainingCount(i) > 0);
   }
 
+  /** Chains that the device holds: taken and not pushed back, of any epoch. */
+  inFlight(): number {
+    let count = 0;
+    for (const { words } of this.queues) {
+      count += Atomics.load(words, QueueWord.InFlight) + Atomics.load(words, QueueWord.Draining);
+    }
+    return count;
+  }
+
   private drainingCount(index: number): number {
     const queue = this.queues[index];
     return queue === undefined ? 0 : Atomics.load(queue.words, QueueWord.Draining);
