@@ -35,6 +35,7 @@ const RECIPES = {
   smp: linux('smp.c', 'trampoline.S'),
   ring3: linux('ring3.c'),
   memory: linux('memory.c'),
+  virtio: linux('virtio.c'),
 } as const satisfies Record<string, Recipe>;
 
 export type GuestName = keyof typeof RECIPES;

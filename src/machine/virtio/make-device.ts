@@ -6,7 +6,7 @@ import type { Doorbell } from '../../bus/device.js';
 import { BalloonDevice } from '../../devices/virtio/balloon/balloon.js';
 import type { VirtioDevice } from '../../devices/virtio/device.js';
 import { RngDevice } from '../../devices/virtio/rng/rng.js';
-import { VexitError, errorMessage } from '../../util/errors.js';
+import { VexitError, errorMessage, systemCode } from '../../util/errors.js';
 import type { DeviceModule, DeviceSpec } from './device-spec.js';
 
 /** What a thread offers the devices it makes. */
@@ -21,14 +21,24 @@ export type DeviceClass = new (options: unknown, surroundings: DeviceSurrounding
 /** Classes by the modules they come from. */
 export type DeviceClasses = ReadonlyMap<DeviceModule, DeviceClass>;
 
+/** What a module exports, be it CommonJS or ECMAScript. */
+async function importModule(name: string): Promise<Record<string, unknown>> {
+  const require = createRequire(path.join(process.cwd(), 'package.json'));
+  const file = require.resolve(name);
+  try {
+    return require(file) as Record<string, unknown>;
+  } catch (error) {
+    const code = systemCode(error);
+    if (code !== 'ERR_REQUIRE_ESM' && code !== 'ERR_REQUIRE_ASYNC_MODULE') throw error;
+    return (await import(pathToFileURL(file).href)) as Record<string, unknown>;
+  }
+}
+
 async function loadClass(description: DeviceModule): Promise<DeviceClass> {
   const { module, export: name = 'default' } = description;
   let exports: Record<string, unknown>;
   try {
-    const file = path.isAbsolute(module)
-      ? module
-      : createRequire(path.join(process.cwd(), 'package.json')).resolve(module);
-    exports = (await import(pathToFileURL(file).href)) as Record<string, unknown>;
+    exports = await importModule(module);
   } catch (error) {
     throw new VexitError(
       'ERR_CONFIG',

@@ -1,0 +1,40 @@
+import { checkConfig } from '../../../src/machine/config.js';
+import { dealQueues } from '../../../src/machine/virtio/io-threads.js';
+import { VIRTIO_SLOTS, virtioRanges, type VirtioSlot } from '../../../src/machine/virtio/slots.js';
+import { thrownBy } from '../../support/thrown';
+
+const slot = (queues: number): VirtioSlot =>
+  ({ kickFds: Array.from({ length: queues }, (_, i) => i) }) as unknown as VirtioSlot;
+
+describe('slots of virtio devices', () => {
+  test('have windows that do not overlap and interrupts that nothing shares', () => {
+    const ranges = virtioRanges(VIRTIO_SLOTS);
+    const taken = [0, 1, 2, 3, 4, 8, 9, 12, 13];
+    expect(new Set(ranges.map(({ gsi }) => gsi)).size).toBe(VIRTIO_SLOTS);
+    expect(ranges.filter(({ gsi }) => taken.includes(gsi) || gsi > 23)).toEqual([]);
+    ranges.slice(1).forEach(({ address }, i) => {
+      expect(address).toBe(ranges[i]!.address + ranges[i]!.size);
+    });
+  });
+
+  test('are limited, and the error says how many there can be', () => {
+    const devices = Array.from({ length: VIRTIO_SLOTS }, () => ({ module: '/device.js' }));
+    expect(checkConfig({ devices }).devices).toHaveLength(VIRTIO_SLOTS);
+    const error = thrownBy(() => checkConfig({ devices, rng: true }));
+    expect(error).toMatchObject({ code: 'ERR_CONFIG', hint: `give at most ${VIRTIO_SLOTS}` });
+  });
+});
+
+describe('I/O threads', () => {
+  test('get every queue once, one after the other', () => {
+    expect(dealQueues([slot(1), slot(3)], 2)).toEqual([
+      [[0], [1]],
+      [[], [0, 2]],
+    ]);
+    expect(dealQueues([slot(2)], 1)).toEqual([[[0, 1]]]);
+  });
+
+  test.each([0, 17, 1.5, Number.NaN])('%p of them are refused', (ioThreads) => {
+    expect(thrownBy(() => checkConfig({ ioThreads }))).toMatchObject({ code: 'ERR_CONFIG' });
+  });
+});
