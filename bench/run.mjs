@@ -1,4 +1,4 @@
-// npm run bench -- [exit] [startup] [memory] [--rounds N] [--iterations N] [--fifo] [--json FILE]
+// npm run bench -- [exit] [startup] [memory] [disk] [--rounds N] [--iterations N] [--fifo] [--json FILE]
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { factsLine, machineFacts } from './lib/facts.mjs';
@@ -7,6 +7,7 @@ const SECTIONS = {
   exit: async (options) => (await import('./exit-cost.mjs')).exitCost(options),
   startup: async (options) => (await import('./startup.mjs')).startup(options),
   memory: async (options) => (await import('./memory.mjs')).memory(options),
+  disk: async (options) => (await import('./disk.mjs')).diskSpeed(options),
 };
 
 const { values, positionals } = parseArgs({

@@ -31,13 +31,15 @@ export function baseline(name) {
 
 let guests = 0;
 
-/** Assembles bench/guests/NAME.S with the given macros; returns the ELF file. */
+/** Compiles bench/guests/NAME.S, or .c, with the given macros; returns the ELF file. */
 export function guest(name, macros = {}) {
   const elf = scratch(`${name}-${guests++}.elf`);
   const defines = Object.entries(macros).map(([key, value]) => `-D${key}=${value}`);
-  const link = ['-Wl,--build-id=none', `-Wl,-T,${path.join(benchDir, 'guests', 'guest.ld')}`];
-  const source = path.join(benchDir, 'guests', `${name}.S`);
-  const flags = ['-m32', '-nostdlib', '-static', '-no-pie', ...link, ...defines];
+  const link = ['-Wl,--build-id=none,--no-warn-rwx-segments', `-Wl,-T,${path.join(benchDir, 'guests', 'guest.ld')}`];
+  const sources = ['S', 'c'].map((ending) => path.join(benchDir, 'guests', `${name}.${ending}`));
+  const source = sources.find((file) => existsSync(file));
+  const c = ['-O2', '-ffreestanding', '-fno-pie', '-mgeneral-regs-only', '-fcf-protection=none'];
+  const flags = ['-m32', '-nostdlib', '-static', '-no-pie', ...c, ...link, ...defines];
   execFileSync('gcc', [...flags, '-o', elf, source]);
   return elf;
 }

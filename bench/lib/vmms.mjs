@@ -5,7 +5,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { cli } from './build.mjs';
 import { QEMU } from './facts.mjs';
 
-const QEMU_ARGS = [
+export const QEMU_ARGS = [
   ...['-machine', 'microvm,accel=kvm', '-m', '16M'],
   ...['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot', '-serial', 'null'],
   ...['-chardev', 'stdio,id=debug', '-device', 'isa-debugcon,iobase=0xe9,chardev=debug'],

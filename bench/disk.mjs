@@ -1,0 +1,119 @@
+// virtio-blk over MMIO: the same guest driver (guests/disk.c) on the same raw file, under vexit and
+// under QEMU microvm with and without an I/O thread, alternated. The file is in the page cache: what
+// is compared is the way of a request through the VMM.
+import { closeSync, ftruncateSync, openSync, writeSync } from 'node:fs';
+import { readFileSync, readdirSync } from 'node:fs';
+import { cli, guest, scratch } from './lib/build.mjs';
+import { hasProgram, QEMU } from './lib/facts.mjs';
+import { fixed, summary, table } from './lib/stats.mjs';
+import { QEMU_ARGS, prefixed, watch } from './lib/vmms.mjs';
+
+const FILE_BYTES = 64 * 2 ** 20;
+const MEMORY = '64M';
+
+/** What the guest does; `requests` in one run is rounds * depth. */
+const LOADS = [
+  { name: '4 KiB random reads, depth 32', DEPTH: 32, BLOCK: 4096, rounds: 1 },
+  { name: '4 KiB random writes, depth 32', DEPTH: 32, BLOCK: 4096, WRITE: 1, rounds: 1 },
+  { name: '4 KiB random reads, depth 1', DEPTH: 1, BLOCK: 4096, rounds: 8 },
+  { name: '64 KiB sequential reads, depth 32', DEPTH: 32, BLOCK: 65536, SEQUENTIAL: 1, rounds: 1 },
+  {
+    name: '64 KiB sequential writes, depth 32',
+    ...{ DEPTH: 32, BLOCK: 65536, SEQUENTIAL: 1, WRITE: 1, rounds: 1 },
+  },
+];
+
+function disk() {
+  const file = scratch('disk.raw');
+  const fd = openSync(file, 'w');
+  const block = Buffer.alloc(2 ** 20, 'vexit');
+  ftruncateSync(fd, FILE_BYTES);
+  for (let at = 0; at < FILE_BYTES; at += block.length) writeSync(fd, block, 0, block.length, at);
+  closeSync(fd);
+  return file;
+}
+
+function commandsFor(elf, file) {
+  const drive = ['-drive', `id=d0,file=${file},format=raw,if=none,cache=writeback,aio=io_uring`];
+  const qemu = [QEMU, ...QEMU_ARGS, '-m', MEMORY, '-global', 'virtio-mmio.force-legacy=false'];
+  const kernel = ['-kernel', elf];
+  const device = 'virtio-blk-device,drive=d0';
+  return {
+    vexit: [
+      ...[process.execPath, cli, 'run', '--kernel', elf, '--boot-protocol', 'pvh'],
+      ...['--memory', MEMORY, '--debug-exit', '--debug-console', '--disk', file],
+    ],
+    'QEMU microvm': [...qemu, ...drive, '-device', device, ...kernel],
+    'QEMU, I/O thread': [
+      ...[...qemu, ...drive, '-object', 'iothread,id=io0'],
+      ...['-device', `${device},iothread=io0`, ...kernel],
+    ],
+  };
+}
+
+/** Nanoseconds on a processor of every thread of a process but those that run a vCPU. */
+function serviceTime(pid) {
+  const task = `/proc/${pid}/task`;
+  let sum = 0;
+  for (const tid of readdirSync(task)) {
+    const name = readFileSync(`${task}/${tid}/comm`, 'utf8').trim();
+    if (/^vcpu\d+$|^CPU \d+\/KVM$/.test(name)) continue;
+    sum += Number(readFileSync(`${task}/${tid}/schedstat`, 'utf8').split(' ')[0]);
+  }
+  return sum;
+}
+
+async function runOnce(command) {
+  const marks = new Map();
+  await watch(command, (byte, wall, child) => {
+    if (byte > 0x7f) marks.set(byte, { wall: Number(wall), cpu: serviceTime(child.pid) });
+  });
+  const [start, end] = [marks.get(0xa1), marks.get(0xa2)];
+  if (!start || !end) throw new Error(`${command.join(' ')}: the guest did not get through`);
+  return { wall: end.wall - start.wall, cpu: end.cpu - start.cpu };
+}
+
+export async function diskSpeed(options) {
+  const file = disk();
+  const results = {};
+  for (const { name, rounds: scale, ...macros } of LOADS) {
+    const rounds = Math.max(1, Math.round((options.iterations / 32) * scale));
+    const elf = guest('disk', { ...macros, ROUNDS: rounds });
+    const all = commandsFor(elf, file);
+    const names = Object.keys(all).filter((vmm) => vmm === 'vexit' || hasProgram(QEMU));
+    const times = Object.fromEntries(names.map((vmm) => [vmm, []]));
+    for (let round = 0; round < options.rounds; round++) {
+      for (const vmm of round % 2 === 0 ? names : names.toReversed()) {
+        times[vmm].push(await runOnce(prefixed(all[vmm], options)));
+      }
+    }
+    const requests = rounds * macros.DEPTH;
+    results[name] = Object.fromEntries(
+      names.map((vmm) => [
+        vmm,
+        {
+          perSecond: summary(times[vmm].map(({ wall }) => (requests / wall) * 1e9)),
+          mibPerSecond: summary(
+            times[vmm].map(({ wall }) => (((requests * macros.BLOCK) / wall) * 1e9) / 2 ** 20),
+          ),
+          cpuPerRequest: summary(times[vmm].map(({ cpu }) => cpu / requests / 1000)),
+        },
+      ]),
+    );
+  }
+  print(results);
+  return results;
+}
+
+function print(results) {
+  console.log('\n## virtio-blk (median of rounds; vexit as a ratio to the VMM)\n');
+  const head = ['load', 'VMM', 'requests/s', 'MiB/s', 'vexit /', 'service CPU us/request'];
+  const rows = Object.entries(results).flatMap(([load, vmms]) =>
+    Object.entries(vmms).map(([vmm, { perSecond, mibPerSecond, cpuPerRequest }]) => [
+      ...[load, vmm, fixed(perSecond.median, 0), fixed(mibPerSecond.median, 0)],
+      fixed(vmms.vexit.perSecond.median / perSecond.median),
+      fixed(cpuPerRequest.median),
+    ]),
+  );
+  console.log(table(head, rows));
+}
