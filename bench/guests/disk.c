@@ -134,7 +134,9 @@ static void run(u32 rounds) {
     while (rounds--) {
         u16 next = (u16)(*index + DEPTH);
         *index = next;
-        set(0x50, 0);
+        /* The index before the flags (2.7.13.4.1): a locked instruction is a fence. */
+        __asm__ volatile("lock; addl $0, (%%esp)" ::: "memory");
+        if (!(used.flags & 1)) set(0x50, 0);
         while (used.index != next) __asm__ volatile("pause");
     }
 }

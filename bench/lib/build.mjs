@@ -35,7 +35,10 @@ let guests = 0;
 export function guest(name, macros = {}) {
   const elf = scratch(`${name}-${guests++}.elf`);
   const defines = Object.entries(macros).map(([key, value]) => `-D${key}=${value}`);
-  const link = ['-Wl,--build-id=none,--no-warn-rwx-segments', `-Wl,-T,${path.join(benchDir, 'guests', 'guest.ld')}`];
+  const link = [
+    '-Wl,--build-id=none,--no-warn-rwx-segments',
+    `-Wl,-T,${path.join(benchDir, 'guests', 'guest.ld')}`,
+  ];
   const sources = ['S', 'c'].map((ending) => path.join(benchDir, 'guests', `${name}.${ending}`));
   const source = sources.find((file) => existsSync(file));
   const c = ['-O2', '-ffreestanding', '-fno-pie', '-mgeneral-regs-only', '-fcf-protection=none'];
