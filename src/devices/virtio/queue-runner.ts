@@ -146,10 +146,31 @@ export abstract class QueueRunner implements DeviceContext {
     this.processLater(index, 0);
   }
 
-  /** One turn of a queue. True when another has to follow, after other queues had theirs. */
-  serve(index: number): boolean {
+  /**
+   * One turn of a queue. True when another has to follow, after other queues had theirs.
+   * @param polled the caller looks at {@link pending} and calls {@link rest} at last: the driver is
+   *   not asked for kicks
+   */
+  serve(index: number, polled = false): boolean {
     if (!this.running) return false;
-    return this.turn(index, this.processTurn, this.device.budget ?? DEFAULT_BUDGET);
+    return this.turn(index, this.processTurn, this.device.budget ?? DEFAULT_BUDGET, polled);
+  }
+
+  /** True when the driver has made chains available that no turn has taken; costs one load. */
+  pending(index: number): boolean {
+    return this.queues.views[index]!.pending();
+  }
+
+  /** Nobody polls the queue any more. True when chains have come in the meantime. */
+  rest(index: number): boolean {
+    const queue = this.queues.views[index]!;
+    const { block } = this.registers.queues[index]!;
+    block.lock();
+    queue.rest();
+    const { more, failure } = queue;
+    block.unlock();
+    if (failure !== undefined) this.fail(failure);
+    return more && failure === undefined;
   }
 
   runQueue(index: number, turn: (queue: VirtQueue) => void): void {
@@ -169,7 +190,12 @@ export abstract class QueueRunner implements DeviceContext {
     }, milliseconds).unref();
   }
 
-  private turn(index: number, turn: (queue: VirtQueue) => void, budget: number): boolean {
+  private turn(
+    index: number,
+    turn: (queue: VirtQueue) => void,
+    budget: number,
+    polled = false,
+  ): boolean {
     const queue = this.queues.views[index];
     if (queue === undefined) throw new RangeError(`${this.device.name} has no queue ${index}`);
     if (this.inTurn || this.depth > 0) throw new Error('a turn within a turn or a lock');
@@ -186,7 +212,7 @@ export abstract class QueueRunner implements DeviceContext {
       failed = true;
       queue.abandon();
     }
-    queue.end();
+    queue.end(polled);
     const { notify, more, epoch } = queue;
     this.inTurn = false;
     block.unlock();

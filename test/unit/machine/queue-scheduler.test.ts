@@ -9,16 +9,25 @@ class Work {
     this.turns--;
     return this.turns > 0;
   }
+  pending(): boolean {
+    return false;
+  }
+  rest(): boolean {
+    return false;
+  }
 }
+
+const quiet = { pending: () => false, rest: () => false };
 
 /** A scheduler whose event loop turns when the test says so. */
 function setUp(millisecondsPerLook = 0) {
   let time = 0;
   const later: (() => void)[] = [];
-  const scheduler = new QueueScheduler(
-    (run) => void later.push(run),
-    () => (time += millisecondsPerLook),
-  );
+  const scheduler = new QueueScheduler({
+    later: (run) => void later.push(run),
+    now: () => (time += millisecondsPerLook),
+    poll: false,
+  });
   return { scheduler, later };
 }
 
@@ -35,6 +44,7 @@ describe('the queues of an I/O worker', () => {
     const { scheduler } = setUp();
     const order: string[] = [];
     const device = (name: string, turns: number) => ({
+      ...quiet,
       serve: () => {
         order.push(name);
         return --turns > 0;
@@ -71,6 +81,7 @@ describe('the queues of an I/O worker', () => {
     let calls = 0;
     const entry: number = scheduler.add(
       {
+        ...quiet,
         serve: () => {
           if (++calls === 1) scheduler.ready(entry);
           return false;
@@ -99,5 +110,100 @@ describe('the queues of an I/O worker', () => {
     works.forEach((work) => scheduler.add(work, 0));
     scheduler.readyAll();
     expect(works.map(({ served }) => served.length)).toEqual([1, 1]);
+  });
+});
+
+/** A driver that makes chains available at given times, and a device that takes them. */
+class TimedDriver {
+  time = 0;
+  kicks = 0;
+  served = 0;
+  private asked = true;
+  private readonly due: number[];
+  readonly scheduler = new QueueScheduler({
+    later: (run) => this.later.push(run),
+    now: () => (this.time += 0.001),
+    reap: () => void (this.reaped += 1),
+  });
+  reaped = 0;
+  private readonly later: (() => void)[] = [];
+  private readonly entry = this.scheduler.add(this, 0);
+
+  constructor(due: readonly number[]) {
+    this.due = [...due];
+  }
+
+  pending(): boolean {
+    return this.due.length > 0 && this.due[0]! <= this.time;
+  }
+
+  serve(_queue: number, polled: boolean): boolean {
+    while (this.pending()) {
+      this.due.shift();
+      this.served++;
+    }
+    this.asked = !polled;
+    return false;
+  }
+
+  rest(): boolean {
+    this.asked = true;
+    return this.pending();
+  }
+
+  /** Lets time pass until every chain has been served, kicking as the driver is asked to. */
+  run(): void {
+    while (this.due.length > 0 || this.later.length > 0) {
+      const run = this.later.shift();
+      if (run !== undefined) {
+        run();
+        continue;
+      }
+      this.time = Math.max(this.time, this.due[0]!);
+      if (!this.asked) throw new Error('a chain waits and nobody looks at it');
+      this.kicks++;
+      this.scheduler.ready(this.entry);
+    }
+  }
+}
+
+describe('watching queues instead of waiting for kicks', () => {
+  test('spares kicks of a driver that is quick to come again', () => {
+    const driver = new TimedDriver(Array.from({ length: 1000 }, (_, i) => i * 0.02));
+    driver.run();
+    expect(driver.served).toBe(1000);
+    expect(driver.kicks).toBeLessThan(50);
+    expect(driver.reaped).toBeGreaterThan(0);
+  });
+
+  test('is not done for a driver that comes seldom', () => {
+    const driver = new TimedDriver(Array.from({ length: 100 }, (_, i) => i * 10));
+    driver.run();
+    expect(driver).toMatchObject({ served: 100, kicks: 100, reaped: 0 });
+  });
+
+  test('ends when the driver has become slow', () => {
+    const busy = Array.from({ length: 100 }, (_, i) => i * 0.02);
+    const idle = Array.from({ length: 100 }, (_, i) => 100 + i * 10);
+    const driver = new TimedDriver([...busy, ...idle]);
+    driver.run();
+    expect(driver.served).toBe(200);
+    // The last kicks are answered without a look at the clock.
+    expect(driver.kicks).toBeGreaterThanOrEqual(100);
+  });
+
+  test('loses no chain that comes at the moment the watch ends', () => {
+    for (let step = 0.001; step < 0.14; step += 0.003) {
+      const driver = new TimedDriver(Array.from({ length: 200 }, (_, i) => i * step));
+      driver.run();
+      expect(driver.served).toBe(200);
+    }
+  });
+
+  test('asks every driver for kicks before a pause', () => {
+    const driver = new TimedDriver([0, 0.01, 0.02, 0.03, 0.04]);
+    driver.run();
+    driver.scheduler.pause();
+    expect(driver).toMatchObject({ asked: true });
   });
 });

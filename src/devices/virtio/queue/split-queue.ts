@@ -179,14 +179,32 @@ export class SplitQueue implements QueueControl {
     this.inHand = -1;
   }
 
-  end(): void {
+  end(polled = false): void {
     const { words } = this;
     this.live = false;
     if (this.entries === 0) return;
     words[QueueWord.NextAvailable] = this.nextAvailable;
     words[QueueWord.InFlight] = this.taken;
     this.publish();
-    if (this.sawEmpty && this.failure === undefined) this.allowKicks();
+    if (!polled && this.sawEmpty && this.failure === undefined) this.allowKicks();
+  }
+
+  pending(): boolean {
+    const { words } = this;
+    if (words[QueueWord.Ready] !== 1) return false;
+    const area = this.registers.areaAddress(QueueArea.Driver);
+    try {
+      return this.driver.load16(area + 2) !== (words[QueueWord.NextAvailable]! & 0xffff);
+    } catch {
+      // The queue is being reset and set up again: half of an address is not RAM.
+      return false;
+    }
+  }
+
+  rest(): void {
+    this.begin(true, 0);
+    if (this.live) this.allowKicks();
+    this.live = false;
   }
 
   /** Makes the used entries visible; one decision for all of them (2.7.7.2, 2.7.10). */

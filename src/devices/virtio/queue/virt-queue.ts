@@ -47,8 +47,15 @@ export interface QueueControl extends VirtQueue {
    * waits for it.
    */
   abandon(): void;
-  /** Ends the turn: publishes what was pushed, then decides about notifications, see below. */
-  end(): void;
+  /**
+   * Ends the turn: publishes what was pushed, then decides about notifications, see below.
+   * @param polled the driver is not asked for kicks: somebody looks at {@link pending} instead
+   */
+  end(polled?: boolean): void;
+  /** Without a turn or a lock: the driver has made chains available that were not taken yet. */
+  pending(): boolean;
+  /** After a turn that was polled, under the queue's lock: from now on the driver is to kick. */
+  rest(): void;
   /** After {@link end}: the driver wants to hear of the chains that were pushed. */
   readonly notify: boolean;
   /** After {@link end}: the turn ended with chains left, and the driver will not kick for them. */
