@@ -226,6 +226,54 @@ describe('available buffer notifications', () => {
   });
 });
 
+describe('a queue that is watched instead of kicked', () => {
+  /** One turn that takes everything and does not ask for kicks. */
+  const polledTurn = (bench: QueueBench): void => {
+    bench.queue.begin(true, 64);
+    while (bench.queue.pop(bench.chain)) bench.queue.push(bench.chain.token, 0);
+    bench.queue.end(true);
+  };
+
+  test.each([false, true])('tells of chains and asks for kicks at rest only', (eventIndex) => {
+    const bench = new QueueBench({ eventIndex });
+    bench.driver.send(ROOM);
+    polledTurn(bench);
+    const asked = (): boolean =>
+      eventIndex ? bench.driver.availableEvent === 1 : bench.driver.usedFlags === 0;
+    expect(asked()).toBe(false);
+    expect(bench.driver.take()).toHaveLength(1);
+    expect(bench.queue.pending()).toBe(false);
+    bench.queue.rest();
+    expect(asked()).toBe(true);
+    expect(bench.queue.more).toBe(false);
+    bench.driver.send(ROOM);
+    expect(bench.queue.pending()).toBe(true);
+  });
+
+  test('sees at rest what came after the last look', () => {
+    const bench = new QueueBench();
+    bench.driver.send(ROOM);
+    polledTurn(bench);
+    bench.driver.send(ROOM);
+    bench.queue.rest();
+    expect(bench.queue.more).toBe(true);
+    expect(bench.serve()).toHaveLength(1);
+  });
+
+  test('has nothing pending while it is not ready, wherever its rings are said to be', () => {
+    const bench = new QueueBench();
+    bench.driver.send(ROOM);
+    bench.registers.words[QueueWord.DriverHigh] = 0x7fff_ffff;
+    expect(bench.queue.pending()).toBe(false);
+    bench.queue.rest();
+    expect(bench.queue.failure).toBeDefined();
+    bench.registers.words[QueueWord.Ready] = 0;
+    expect(bench.queue.pending()).toBe(false);
+    bench.queue.rest();
+    expect(bench.queue.failure).toBeUndefined();
+  });
+});
+
 describe('state', () => {
   test('a copy of the block goes on where the queue was, chains in flight included', () => {
     const bench = new QueueBench({ eventIndex: true });
