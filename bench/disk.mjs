@@ -16,10 +16,16 @@ const LOADS = [
   { name: '4 KiB random reads, depth 32', DEPTH: 32, BLOCK: 4096, rounds: 1 },
   { name: '4 KiB random writes, depth 32', DEPTH: 32, BLOCK: 4096, WRITE: 1, rounds: 1 },
   { name: '4 KiB random reads, depth 1', DEPTH: 1, BLOCK: 4096, rounds: 8 },
-  { name: '64 KiB sequential reads, depth 32', DEPTH: 32, BLOCK: 65536, SEQUENTIAL: 1, rounds: 1 },
   {
-    name: '64 KiB sequential writes, depth 32',
-    ...{ DEPTH: 32, BLOCK: 65536, SEQUENTIAL: 1, WRITE: 1, rounds: 1 },
+    name: '1 MiB sequential reads, depth 32',
+    DEPTH: 32,
+    BLOCK: 2 ** 20,
+    SEQUENTIAL: 1,
+    rounds: 1 / 32,
+  },
+  {
+    name: '1 MiB sequential writes, depth 32',
+    ...{ DEPTH: 32, BLOCK: 2 ** 20, SEQUENTIAL: 1, WRITE: 1, rounds: 1 / 32 },
   },
 ];
 
