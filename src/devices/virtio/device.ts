@@ -69,6 +69,11 @@ export interface VirtioDevice {
   readonly configBytes: number;
   /** Bytes of {@link DeviceContext.state} the device needs. */
   readonly stateBytes: number;
+  /**
+   * For each queue a number: queues with the same number are served by the same thread, so that
+   * they can share what is not in the state (a socket, a file's backend). Without it, all are.
+   */
+  readonly queueGroups?: readonly number[];
   /** Chains of one queue handled in one turn, before others have theirs; 64 unless given. */
   readonly budget?: number;
 

@@ -16,14 +16,15 @@ export interface IoThreadEvents {
 /** How long a worker has to close its devices. */
 const STOP_TIMEOUT_MS = 10_000;
 
-/** Deals the queues out to `threads` workers, one after the other. */
-export function dealQueues(slots: readonly VirtioSlot[], threads: number): number[][][] {
+/** Deals the groups of queues out to `threads` workers, one after the other. */
+export function dealQueues(
+  slots: readonly Pick<VirtioSlot, 'groups'>[],
+  threads: number,
+): number[][][] {
   const shares = Array.from({ length: threads }, () => slots.map((): number[] => []));
   let next = 0;
-  slots.forEach(({ kickFds }, slot) => {
-    for (let queue = 0; queue < kickFds.length; queue++) {
-      shares[next++ % threads]![slot]!.push(queue);
-    }
+  slots.forEach(({ groups }, slot) => {
+    for (const group of groups) shares[next++ % threads]![slot]!.push(...group);
   });
   return shares;
 }

@@ -35,6 +35,8 @@ export interface VirtioSlot {
   readonly interruptFd: number;
   /** For each queue the eventfd that its kicks are counted in. */
   readonly kickFds: readonly number[];
+  /** Queues that one thread serves, for each group of the device. */
+  readonly groups: readonly (readonly number[])[];
 }
 
 /** Most devices there can be: each has an interrupt of its own. */
@@ -62,7 +64,17 @@ export function planSlots(
     gsi: ranges[i]!.gsi,
     interruptFd: native().eventfdCreate(),
     kickFds: device.queueSizes.map(() => native().eventfdCreate()),
+    groups: queueGroups(device),
   }));
+}
+
+function queueGroups({ queueSizes, queueGroups: numbers }: VirtioDevice): number[][] {
+  const groups = new Map<number, number[]>();
+  queueSizes.forEach((_, queue) => {
+    const number = numbers?.[queue] ?? 0;
+    groups.set(number, [...(groups.get(number) ?? []), queue]);
+  });
+  return [...groups.values()];
 }
 
 /**

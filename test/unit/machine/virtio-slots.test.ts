@@ -1,10 +1,7 @@
 import { checkConfig } from '../../../src/machine/config.js';
 import { dealQueues } from '../../../src/machine/virtio/io-threads.js';
-import { VIRTIO_SLOTS, virtioRanges, type VirtioSlot } from '../../../src/machine/virtio/slots.js';
+import { VIRTIO_SLOTS, virtioRanges } from '../../../src/machine/virtio/slots.js';
 import { thrownBy } from '../../support/thrown';
-
-const slot = (queues: number): VirtioSlot =>
-  ({ kickFds: Array.from({ length: queues }, (_, i) => i) }) as unknown as VirtioSlot;
 
 describe('slots of virtio devices', () => {
   test('have windows that do not overlap and interrupts that nothing shares', () => {
@@ -26,12 +23,18 @@ describe('slots of virtio devices', () => {
 });
 
 describe('I/O threads', () => {
-  test('get every queue once, one after the other', () => {
-    expect(dealQueues([slot(1), slot(3)], 2)).toEqual([
-      [[0], [1]],
+  test('get every group of queues once, one after the other', () => {
+    const slots = [{ groups: [[0, 1, 2]] }, { groups: [[0], [1], [2]] }];
+    expect(dealQueues(slots, 2)).toEqual([
+      [[0, 1, 2], [1]],
       [[], [0, 2]],
     ]);
-    expect(dealQueues([slot(2)], 1)).toEqual([[[0, 1]]]);
+    expect(dealQueues(slots, 1)).toEqual([
+      [
+        [0, 1, 2],
+        [0, 1, 2],
+      ],
+    ]);
   });
 
   test.each([0, 17, 1.5, Number.NaN])('%p of them are refused', (ioThreads) => {
