@@ -156,7 +156,7 @@ export abstract class QueueRunner implements DeviceContext {
     return this.turn(index, this.processTurn, this.device.budget ?? DEFAULT_BUDGET, polled);
   }
 
-  /** True when the driver has made chains available that no turn has taken; costs one load. */
+  /** True when the driver has made chains available since the last turn; costs one load. */
   pending(index: number): boolean {
     return this.queues.views[index]!.pending();
   }

@@ -260,6 +260,24 @@ describe('a queue that is watched instead of kicked', () => {
     expect(bench.serve()).toHaveLength(1);
   });
 
+  test('is no work while the device leaves its chains for later', () => {
+    const bench = new QueueBench();
+    bench.driver.send(ROOM);
+    bench.driver.send(ROOM);
+    bench.queue.begin(true, 64);
+    bench.queue.pop(bench.chain);
+    bench.queue.unpop(bench.chain);
+    bench.queue.end(true);
+    expect(bench.queue.pending()).toBe(false);
+    bench.queue.rest();
+    expect(bench.queue.more).toBe(false);
+    bench.driver.send(ROOM);
+    expect(bench.queue.pending()).toBe(true);
+    bench.queue.begin(true, 64);
+    bench.queue.end(true);
+    expect(bench.queue.pending()).toBe(false);
+  });
+
   test('has nothing pending while it is not ready, wherever its rings are said to be', () => {
     const bench = new QueueBench();
     bench.driver.send(ROOM);

@@ -47,6 +47,9 @@ export class SplitQueue implements QueueControl {
   private available = 0;
   private budget = 0;
   private sawEmpty = false;
+  /** The available index at the end of a polled turn, and whether that took all there was. */
+  private looked = 0;
+  private drained = false;
   /** Head of the last chain popped, as long as it has not been pushed; or -1. */
   private inHand = -1;
 
@@ -186,7 +189,10 @@ export class SplitQueue implements QueueControl {
     words[QueueWord.NextAvailable] = this.nextAvailable;
     words[QueueWord.InFlight] = this.taken;
     this.publish();
-    if (!polled && this.sawEmpty && this.failure === undefined) this.allowKicks();
+    this.drained = this.sawEmpty && this.failure === undefined;
+    if (polled)
+      this.looked = this.drained ? this.nextAvailable : this.driver.load16(this.driverArea + 2);
+    else if (this.drained) this.allowKicks();
   }
 
   pending(): boolean {
@@ -194,7 +200,7 @@ export class SplitQueue implements QueueControl {
     if (words[QueueWord.Ready] !== 1) return false;
     const area = this.registers.areaAddress(QueueArea.Driver);
     try {
-      return this.driver.load16(area + 2) !== (words[QueueWord.NextAvailable]! & 0xffff);
+      return this.driver.load16(area + 2) !== this.looked;
     } catch {
       // The queue is being reset and set up again: half of an address is not RAM.
       return false;
@@ -203,7 +209,7 @@ export class SplitQueue implements QueueControl {
 
   rest(): void {
     this.begin(true, 0);
-    if (this.live) this.allowKicks();
+    if (this.live && this.drained) this.allowKicks();
     this.live = false;
   }
 

@@ -52,9 +52,12 @@ export interface QueueControl extends VirtQueue {
    * @param polled the driver is not asked for kicks: somebody looks at {@link pending} instead
    */
   end(polled?: boolean): void;
-  /** Without a turn or a lock: the driver has made chains available that were not taken yet. */
+  /** Without a turn or a lock: the driver has made chains available since the last turn. */
   pending(): boolean;
-  /** After a turn that was polled, under the queue's lock: from now on the driver is to kick. */
+  /**
+   * After a turn that was polled, under the queue's lock: from now on the driver is to kick, unless
+   * the device has left chains in the queue, for which it waits for something else.
+   */
   rest(): void;
   /** After {@link end}: the driver wants to hear of the chains that were pushed. */
   readonly notify: boolean;
