@@ -6,11 +6,15 @@
         "native/kvm_abi.c",
         "native/guest_memory.c",
         "native/vcpu.c",
+        "native/ring.c",
+        "native/uring.c",
+        "native/io_pool.c",
         "native/addon.cc",
         "native/bind_kvm.cc",
         "native/bind_memory.cc",
         "native/bind_vcpu.cc",
-        "native/bind_event.cc"
+        "native/bind_event.cc",
+        "native/bind_ring.cc"
       ],
       "dependencies": ["<!(node -p \"require('node-addon-api').targets\"):node_addon_api"],
       "defines": [

@@ -77,6 +77,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
     InitMemory(env, exports);
     InitVcpu(env, exports);
     InitEvent(env, exports);
+    InitRing(env, exports);
     return exports;
 }
 

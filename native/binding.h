@@ -25,6 +25,8 @@ void InitKvm(Napi::Env env, Napi::Object exports);
 void InitMemory(Napi::Env env, Napi::Object exports);
 void InitVcpu(Napi::Env env, Napi::Object exports);
 void InitEvent(Napi::Env env, Napi::Object exports);
+// After InitKvm, whose constants it adds to.
+void InitRing(Napi::Env env, Napi::Object exports);
 
 } // namespace vexit
 

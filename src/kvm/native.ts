@@ -12,9 +12,46 @@ type StructIoctl = (fd: number, bytes: Bytes) => number;
 /** A watch on a file descriptor, see {@link NativeAddon.watchReadable}. */
 export type WatchHandle = object & { readonly __watch: unique symbol };
 
+/** Rings for asynchronous I/O, see {@link NativeAddon.ringOpenUring}. */
+export type RingHandle = object & { readonly __ring: unique symbol };
+
+/** Byte offsets of the words of the rings, and what was set up (struct io_uring_params). */
+export interface RingLayout {
+  readonly sqHead: number;
+  readonly sqTail: number;
+  readonly sqFlags: number;
+  readonly sqArray: number;
+  readonly sqEntries: number;
+  readonly cqHead: number;
+  readonly cqTail: number;
+  readonly cqFlags: number;
+  readonly cqCqes: number;
+  readonly cqEntries: number;
+  /** IORING_SETUP_* */
+  readonly flags: number;
+  /** IORING_FEAT_* */
+  readonly features: number;
+}
+
+/** An open ring: its memory as ArrayBuffers, which may be used until they are unwrapped. */
+export interface RingMemory {
+  readonly handle: RingHandle;
+  /** Signalled for completions; closed with the ring. */
+  readonly eventfd: number;
+  readonly layout: RingLayout;
+  readonly sq: ArrayBuffer;
+  /** The same as `sq` where both rings are one mapping. */
+  readonly cq: ArrayBuffer;
+  readonly sqes: ArrayBuffer;
+  /** Memory for iovecs. */
+  readonly arena: ArrayBuffer;
+  /** Where `arena` is in this process. */
+  readonly arenaAddress: number;
+}
+
 /** Functions of the addon. Failing system calls throw with `code`, `errno` and `syscall`. */
 export interface NativeAddon {
-  /** Values of KVM_* and, as `struct.field` and `sizeof_struct`, layouts the compiler computed. */
+  /** KVM_*, IORING_* and, as `struct.field` and `sizeof_struct`, layouts the compiler computed. */
   readonly constants: Readonly<Record<string, number>>;
 
   getApiVersion: ValueIoctl;
@@ -106,6 +143,19 @@ export interface NativeAddon {
   watchReadable(fd: number, callback: () => void): WatchHandle;
   unwatch: (handle: WatchHandle) => void;
   watchRef: (handle: WatchHandle, keepAlive: boolean) => void;
+
+  /** `entries` is a power of 2; the flags are IORING_SETUP_*. */
+  ringOpenUring: (entries: number, flags: number, files: number, arena: number) => RingMemory;
+  /** The same rings, served by up to `threads` threads. */
+  ringOpenPool: (entries: number, threads: number, files: number, arena: number) => RingMemory;
+  /** io_uring_enter that does not wait: how many SQEs were taken, or a negative errno. */
+  ringEnter: (handle: RingHandle, toSubmit: number, flags: number) => number;
+  /** Puts a file into the table of fixed files; -1 takes it out. */
+  ringSetFile: (handle: RingHandle, slot: number, fd: number) => void;
+  ringSupports: (handle: RingHandle, opcode: number) => boolean;
+  /** Keeps memory of `memoryCreate` mapped until no request can touch it. */
+  ringHold: (handle: RingHandle, memoryId: number) => void;
+  ringClose: (handle: RingHandle) => void;
 }
 
 /** The directory that holds package.json, from src/, dist/ or a bundle in dist/. */
@@ -151,7 +201,7 @@ export function native(): NativeAddon {
 }
 
 /**
- * A constant the compiler computed from linux/kvm.h.
+ * A constant the compiler computed from linux/kvm.h or linux/io_uring.h.
  * @throws VexitError when the addon does not export it, which is a defect.
  */
 export function constant(name: string): number {

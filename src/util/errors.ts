@@ -11,7 +11,8 @@ export type ErrorCode =
   | 'ERR_GUEST_BUILD'
   | 'ERR_STATE'
   | 'ERR_VCPU'
-  | 'ERR_ABORTED';
+  | 'ERR_ABORTED'
+  | 'ERR_IO';
 
 /**
  * An error with a code and, where there is one, a hint that says what to do. The message is one
