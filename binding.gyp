@@ -9,6 +9,7 @@
         "native/ring.c",
         "native/uring.c",
         "native/io_pool.c",
+        "native/io_request.c",
         "native/addon.cc",
         "native/bind_kvm.cc",
         "native/bind_memory.cc",

@@ -6,20 +6,18 @@
 // joins them: each has a reference to the ring, so one that is blocked in I/O delays nothing.
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <linux/io_uring.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "io_request.h"
 #include "ring.h"
 
-#define SEGMENTS_MAX IOV_MAX
 #define STACK_BYTES (256 * 1024)
 #define NONE UINT32_MAX
 
@@ -32,8 +30,7 @@ struct file {
 struct request {
     struct io_uring_sqe sqe;
     struct file *file;
-    struct iovec *segments; // room for SEGMENTS_MAX, untouched until it is needed
-    uint32_t count;
+    struct vx_io_segments segments;
     uint32_t next; // in the queue or among the free ones
 };
 
@@ -103,34 +100,6 @@ static int finish(struct pool *pool, uint32_t slot, int result) {
     return complete(pool, request->sqe.user_data, result);
 }
 
-static int execute(const struct request *request) {
-    const struct io_uring_sqe *sqe = &request->sqe;
-    const struct iovec *segments = request->segments;
-    int count = (int)request->count;
-    int fd = request->file->fd;
-    off_t offset = (off_t)sqe->off;
-    ssize_t result;
-    do {
-        switch (sqe->opcode) {
-        case IORING_OP_READ:
-        case IORING_OP_READV:
-            result = preadv2(fd, segments, count, offset, (int)sqe->rw_flags);
-            break;
-        case IORING_OP_WRITE:
-        case IORING_OP_WRITEV:
-            result = pwritev2(fd, segments, count, offset, (int)sqe->rw_flags);
-            break;
-        case IORING_OP_FSYNC:
-            result = sqe->fsync_flags & IORING_FSYNC_DATASYNC ? fdatasync(fd) : fsync(fd);
-            break;
-        default:
-            result = fallocate(fd, (int)sqe->len, offset, (off_t)sqe->addr);
-            break;
-        }
-    } while (result < 0 && errno == EINTR);
-    return result < 0 ? -errno : (int)result;
-}
-
 static void *serve(void *argument) {
     struct pool *pool = argument;
     pthread_mutex_lock(&pool->lock);
@@ -145,7 +114,8 @@ static void *serve(void *argument) {
         pool->first = pool->requests[slot].next;
         pool->queued--;
         pthread_mutex_unlock(&pool->lock);
-        int result = execute(&pool->requests[slot]);
+        const struct request *request = &pool->requests[slot];
+        int result = vx_io_execute(request->file->fd, &request->sqe, &request->segments);
         pthread_mutex_lock(&pool->lock);
         if (finish(pool, slot, result)) {
             pthread_mutex_unlock(&pool->lock);
@@ -195,37 +165,24 @@ static int cancel_queued(struct pool *pool) {
     return signal;
 }
 
-static int served(uint8_t opcode) {
-    return opcode == IORING_OP_READ || opcode == IORING_OP_READV || opcode == IORING_OP_WRITE ||
-           opcode == IORING_OP_WRITEV || opcode == IORING_OP_FSYNC ||
-           opcode == IORING_OP_FALLOCATE || opcode == IORING_OP_ASYNC_CANCEL;
-}
-
 // Takes an SQE into a request: 0, or the negative errno that is its result.
 static int accept_request(struct pool *pool, struct request *request,
                           const struct io_uring_sqe *sqe) {
     request->sqe = *sqe;
     request->file = NULL;
-    request->count = 0;
-    if (!served(sqe->opcode)) return -EINVAL;
+    if (!vx_io_served(sqe->opcode)) return -EINVAL;
     uint32_t slot = (uint32_t)sqe->fd;
     if (!(sqe->flags & IOSQE_FIXED_FILE) || slot >= pool->file_count || !pool->files[slot])
         return -EBADF;
-    const void *address = (const void *)(uintptr_t)sqe->addr;
-    if (sqe->opcode == IORING_OP_READ || sqe->opcode == IORING_OP_WRITE) {
-        request->segments[0] = (struct iovec){(void *)(uintptr_t)sqe->addr, sqe->len};
-        request->count = 1;
-    } else if (sqe->opcode == IORING_OP_READV || sqe->opcode == IORING_OP_WRITEV) {
-        if (sqe->len > SEGMENTS_MAX) return -EINVAL;
-        memcpy(request->segments, address, sqe->len * sizeof(struct iovec));
-        request->count = sqe->len;
-    }
+    int error = vx_io_copy_segments(sqe, &request->segments);
+    if (error) return error;
     request->file = pool->files[slot];
     request->file->references++;
     return 0;
 }
 
-// Called with the lock: one SQE. Returns 1 when the eventfd has to be signalled.
+// Called with the lock, which it gives up for a moment: one SQE. Returns 1 when the eventfd has to
+// be signalled.
 static int submit_one(struct pool *pool, const struct io_uring_sqe *sqe) {
     if (sqe->opcode == IORING_OP_ASYNC_CANCEL) {
         int signal = cancel_queued(pool);
@@ -237,6 +194,11 @@ static int submit_one(struct pool *pool, const struct io_uring_sqe *sqe) {
     pool->busy++;
     int error = accept_request(pool, request, sqe);
     if (error) return finish(pool, slot, error);
+    int result = 0;
+    pthread_mutex_unlock(&pool->lock);
+    int done = vx_io_execute_cached(request->file->fd, sqe, &request->segments, &result);
+    pthread_mutex_lock(&pool->lock);
+    if (done) return finish(pool, slot, result);
     if (pool->queued++ == 0)
         pool->first = slot;
     else
@@ -305,7 +267,7 @@ static int set_file(struct vx_ring *ring, uint32_t slot, int fd) {
 
 static int supports(struct vx_ring *ring, uint32_t opcode) {
     (void)ring;
-    return opcode <= UINT8_MAX && served((uint8_t)opcode);
+    return vx_io_served(opcode);
 }
 
 static int close_pool(struct vx_ring *ring) {
@@ -362,7 +324,7 @@ static int set_up(struct pool *pool, uint32_t entries, const char **failed) {
     };
     ring->sq_size = ring->layout.cq_cqes + 2 * entries * sizeof(struct io_uring_cqe);
     ring->sqes_size = entries * sizeof(struct io_uring_sqe);
-    pool->segments_size = (size_t)entries * SEGMENTS_MAX * sizeof(struct iovec);
+    pool->segments_size = (size_t)entries * VX_IO_SEGMENTS_MAX * sizeof(struct iovec);
     *failed = "mmap";
     int error = map(ring->sq_size, &ring->sq);
     if (!error) error = map(ring->sqes_size, &ring->sqes);
@@ -374,7 +336,7 @@ static int set_up(struct pool *pool, uint32_t entries, const char **failed) {
     pool->requests = calloc(entries, sizeof(*pool->requests));
     if (!pool->files || !pool->requests) return -ENOMEM;
     for (uint32_t i = 0; i < entries; i++) {
-        pool->requests[i].segments = pool->segments + (size_t)i * SEGMENTS_MAX;
+        pool->requests[i].segments.list = pool->segments + (size_t)i * VX_IO_SEGMENTS_MAX;
         pool->requests[i].next = i + 1 < entries ? i + 1 : NONE;
     }
     return 0;
