@@ -9,6 +9,8 @@
 namespace vexit {
 
 Napi::Value ThrowErrno(Napi::Env env, int error, const char *syscall) {
+    // A call of N-API that failed may have thrown already; a second exception would be fatal.
+    if (env.IsExceptionPending()) return env.Undefined();
     // uv_err_name takes libuv's negative errno values and is thread-safe.
     const char *code = uv_err_name(-error);
     Napi::Error failure = Napi::Error::New(env, std::string(syscall) + ": " + uv_strerror(-error) +

@@ -167,6 +167,10 @@ export class RingEngine implements IoEngine, CompletionSink {
 
   register(fd: number): IoFile {
     if (this.closed !== undefined) throw new VexitError('ERR_IO', 'the I/O engine is closed');
+    // Negative numbers mean other things to the kernel.
+    if (!Number.isInteger(fd) || fd < 0) {
+      throw new VexitError('ERR_IO', `${fd} is no file descriptor`);
+    }
     const slot = this.freeSlots.pop();
     if (slot === undefined) {
       throw new VexitError(
