@@ -42,7 +42,10 @@
       "cflags_c": ["-std=gnu11"],
       "cflags_cc!": ["-std=gnu++20"],
       "cflags_cc": ["-std=gnu++17", "-fvisibility-inlines-hidden"],
+      # A worker that loaded the addon alone would unload it at its end: under the feet of threads of
+      # the I/O pool, and of libuv, which still has handles to close.
       "ldflags": [
+        "-Wl,-z,nodelete",
         "-Wl,-z,relro",
         "-Wl,-z,now",
         "-Wl,-z,noexecstack",

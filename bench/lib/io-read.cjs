@@ -20,7 +20,8 @@ const segments = { count: 1, addresses: new Float64Array(1), lengths: new Uint32
 function start(token) {
   state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
   segments.addresses[0] = memory + token * BLOCK;
-  if (!engine.readv(file, segments, ((state >>> 8) % blocks) * BLOCK, token)) throw new Error('full');
+  if (!engine.readv(file, segments, ((state >>> 8) % blocks) * BLOCK, token))
+    throw new Error('full');
   started++;
 }
 
