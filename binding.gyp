@@ -15,7 +15,8 @@
         "native/bind_memory.cc",
         "native/bind_vcpu.cc",
         "native/bind_event.cc",
-        "native/bind_ring.cc"
+        "native/bind_ring.cc",
+        "native/bind_file.cc"
       ],
       "dependencies": ["<!(node -p \"require('node-addon-api').targets\"):node_addon_api"],
       "defines": [

@@ -80,6 +80,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
     InitVcpu(env, exports);
     InitEvent(env, exports);
     InitRing(env, exports);
+    InitFile(env, exports);
     return exports;
 }
 

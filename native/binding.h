@@ -27,6 +27,7 @@ void InitVcpu(Napi::Env env, Napi::Object exports);
 void InitEvent(Napi::Env env, Napi::Object exports);
 // After InitKvm, whose constants it adds to.
 void InitRing(Napi::Env env, Napi::Object exports);
+void InitFile(Napi::Env env, Napi::Object exports);
 
 } // namespace vexit
 

@@ -156,6 +156,8 @@ export interface NativeAddon {
   /** Keeps memory of `memoryCreate` mapped until no request can touch it. */
   ringHold: (handle: RingHandle, memoryId: number) => void;
   ringClose: (handle: RingHandle) => void;
+  /** F_OFD_SETLK on the whole file: false when another open file description has it. */
+  fileLock: (fd: number, exclusive: boolean) => boolean;
 }
 
 /** The directory that holds package.json, from src/, dist/ or a bundle in dist/. */

@@ -8,6 +8,7 @@ export type ErrorCode =
   | 'ERR_INITRD'
   | 'ERR_CMDLINE'
   | 'ERR_MEMORY'
+  | 'ERR_DISK'
   | 'ERR_GUEST_BUILD'
   | 'ERR_STATE'
   | 'ERR_VCPU'

@@ -58,6 +58,11 @@ export class GuestRam {
     }
   }
 
+  /** Where RAM begins. */
+  get start(): GuestAddress {
+    return this.regions[0]!.start;
+  }
+
   /** Bytes of RAM. */
   get size(): number {
     return this.regions.reduce((sum, { start, end }) => sum + end - start, 0);

@@ -1,0 +1,67 @@
+/**
+ * Locks on images, so that two VMs do not write one: shared by readers, exclusive for a writer. They
+ * belong to the open file description, so they end with the last descriptor, however that ends.
+ */
+import { readFileSync, readdirSync, readlinkSync, statSync, type Stats } from 'node:fs';
+import { native } from '../../kvm/native.js';
+import { VexitError, systemCode } from '../../util/errors.js';
+
+/**
+ * Takes the lock of an open image.
+ * @throws VexitError ERR_DISK when another VM or program has it
+ */
+export function lockImage(path: string, fd: number, stats: Stats, exclusive: boolean): void {
+  let locked: boolean;
+  try {
+    locked = native().fileLock(fd, exclusive);
+  } catch (error) {
+    // File systems without locks (some FUSE and network ones) cannot protect anybody.
+    const code = systemCode(error);
+    if (code === 'EOPNOTSUPP' || code === 'ENOTSUP' || code === 'ENOLCK') return;
+    throw error;
+  }
+  if (locked) return;
+  const use = exclusive ? 'in use' : 'written';
+  throw new VexitError(
+    'ERR_DISK',
+    `${path} is ${use} by ${describeHolders(stats)}`,
+    exclusive ? 'stop that first, or give each VM an overlay of its own' : 'stop that first',
+  );
+}
+
+/** "node (process 1234)": who has the file locked, as far as this user may see. */
+function describeHolders(stats: Stats): string {
+  const holders: string[] = [];
+  for (const pid of readdirSync('/proc')) {
+    if (!/^\d+$/.test(pid) || !holdsLock(pid, stats)) continue;
+    const self = Number(pid) === process.pid;
+    holders.push(self ? 'another VM of this process' : `${commandOf(pid)} (process ${pid})`);
+  }
+  return holders.length > 0 ? holders.join(' and ') : 'another program';
+}
+
+function holdsLock(pid: string, stats: Stats): boolean {
+  try {
+    return readdirSync(`/proc/${pid}/fd`).some((fd) => {
+      try {
+        const link = `/proc/${pid}/fd/${fd}`;
+        if (!readlinkSync(link).startsWith('/')) return false;
+        const other = statSync(link);
+        if (other.dev !== stats.dev || other.ino !== stats.ino) return false;
+        return readFileSync(`/proc/${pid}/fdinfo/${fd}`, 'latin1').includes('lock:');
+      } catch {
+        return false; // closed in the meantime
+      }
+    });
+  } catch {
+    return false; // another user's, or gone
+  }
+}
+
+function commandOf(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/comm`, 'utf8').trim();
+  } catch {
+    return 'a program';
+  }
+}
