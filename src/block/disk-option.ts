@@ -2,7 +2,13 @@
 import { VexitError } from '../util/errors.js';
 import { parseSize } from '../util/size.js';
 
-/** How a disk is cached; see docs/devices/block.md. */
+/**
+ * Who keeps what the guest has written:
+ * - `writeback`: the host's cache, until the guest flushes;
+ * - `writethrough`: nobody, a write ends on persistent storage;
+ * - `unsafe`: the host's cache, and no flush is offered;
+ * - `direct`: as `writeback`, past the host's page cache.
+ */
 export type DiskCache = 'writeback' | 'writethrough' | 'unsafe' | 'direct';
 
 /** A disk of a VM. */
@@ -121,13 +127,19 @@ export function parseDiskOption(text: string): DiskOptions {
 }
 
 function splitCommas(text: string): string[] {
-  const parts = [''];
+  const parts: string[] = [];
+  let part = '';
   for (let i = 0; i < text.length; i++) {
-    if (text[i] !== ',') parts[parts.length - 1] += text[i]!;
-    else if (text[i + 1] === ',') parts[parts.length - 1] += text[i++]!;
-    else parts.push('');
+    const character = text.charAt(i);
+    if (character === ',' && text[i + 1] !== ',') {
+      parts.push(part);
+      part = '';
+    } else {
+      part += character;
+      if (character === ',') i++;
+    }
   }
-  return parts;
+  return [...parts, part];
 }
 
 /**

@@ -80,10 +80,9 @@ export class OverlayFlush {
   private readonly end = (): void => {
     const { error } = this.carrier;
     if (error !== 0) this.bitmap.unstage(this.runs);
-    this.active = false;
-    const ended = this.current;
-    this.current = [];
-    for (const operation of ended) this.finish(operation, error);
-    if (this.joining.length > 0 && !this.active) this.start();
+    // Whoever joins from within these calls is in the next round.
+    for (const operation of this.current.splice(0)) this.finish(operation, error);
+    if (this.joining.length > 0) this.start();
+    else this.active = false;
   };
 }

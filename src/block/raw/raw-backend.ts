@@ -307,7 +307,7 @@ export class RawBackend implements BlockBackend {
       this.finish(operation, 0);
       return;
     }
-    let problem = 'it ends before its size';
+    let problem: string;
     try {
       const { size } = fstatSync(this.file.fd);
       // Grown again, or the answer of a file system that makes things up: ask again, not for ever.

@@ -68,17 +68,15 @@ export const MAX_RANGES = 16;
 export const MAX_RANGE_SECTORS = 2 ** 22;
 
 /** Words and numbers behind the configuration space in the state. */
-const WORDS = 64;
 export enum StateWord {
   /** The configuration space holds what it should. */
-  Configured = WORDS / 4,
+  Configured = 16,
   /** The driver has written `writeback`. */
   WritebackSet,
   /** Lock of the rate limits, which several threads may share. */
   LimitLock,
-  Reserved,
 }
-export const BYTES_BUCKET = WORDS + 16;
+export const BYTES_BUCKET = 80;
 export const OPERATIONS_BUCKET = BYTES_BUCKET + TokenBucket.STATE_BYTES;
 
 /** Counters, 64-bit floating point numbers; each queue has its own, and one thread writes them. */

@@ -1,16 +1,8 @@
 /** What a virtio-blk device is made from: plain data, the same in every thread. */
 import { SECTOR } from '../../../block/backend.js';
+import type { DiskCache } from '../../../block/disk-option.js';
 import type { RateLimit } from '../token-bucket.js';
 import { ID_BYTES } from './block-layout.js';
-
-/**
- * Who keeps what the guest has written:
- * - `writeback`: the host's cache, until the guest flushes;
- * - `writethrough`: nobody, a write ends on persistent storage;
- * - `unsafe`: the host's cache, and no flush is offered;
- * - `direct`: as `writeback`, past the host's page cache.
- */
-export type CacheMode = 'writeback' | 'writethrough' | 'unsafe' | 'direct';
 
 /** Blocks as the guest should see them; bytes. */
 export interface BlockTopology {
@@ -34,7 +26,7 @@ export interface BlockDeviceOptions {
   /** Up to 20 characters of ASCII, for GET_ID. */
   readonly serial?: string;
   /** `writeback` unless given. */
-  readonly cache?: CacheMode;
+  readonly cache?: DiskCache;
   /** 1 unless given, at most 64. */
   readonly queues?: number;
   /** Entries of a queue: a power of two from 4 to 512; 256 unless given. */
