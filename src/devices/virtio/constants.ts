@@ -27,6 +27,7 @@ export enum DeviceType {
   Console = 3,
   Entropy = 4,
   Balloon = 5,
+  Pmem = 27,
 }
 
 /** Descriptor flags (2.7.5). */
