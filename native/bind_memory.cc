@@ -11,6 +11,14 @@
 
 namespace vexit {
 
+static Napi::Object Describe(Napi::Env env, const vx_memory *memory) {
+    Napi::Object out = Napi::Object::New(env);
+    out.Set("id", Napi::Number::New(env, memory->id));
+    out.Set("fd", Napi::Number::New(env, memory->fd));
+    out.Set("address", Napi::BigInt::New(env, reinterpret_cast<uint64_t>(memory->address)));
+    return out;
+}
+
 // memoryCreate(name, size): { id, fd, address }. The caller gives it back with memoryRelease(id).
 static Napi::Value MemoryCreate(const Napi::CallbackInfo &info) {
     Napi::Env env = info.Env();
@@ -23,11 +31,25 @@ static Napi::Value MemoryCreate(const Napi::CallbackInfo &info) {
     int result = vx_memory_create(info[0].As<Napi::String>().Utf8Value().c_str(),
                                   static_cast<uint64_t>(size), &memory, &failed);
     if (result < 0) return ThrowErrno(env, -result, failed);
-    Napi::Object out = Napi::Object::New(env);
-    out.Set("id", Napi::Number::New(env, memory->id));
-    out.Set("fd", Napi::Number::New(env, memory->fd));
-    out.Set("address", Napi::BigInt::New(env, reinterpret_cast<uint64_t>(memory->address)));
-    return out;
+    return Describe(env, memory);
+}
+
+// memoryMapFile(fd, length, size, writable): { id, fd, address }, as memoryCreate gives it.
+static Napi::Value MemoryMapFile(const Napi::CallbackInfo &info) {
+    Napi::Env env = info.Env();
+    int64_t fd = -1;
+    int64_t length = 0;
+    int64_t size = 0;
+    if (!ArgInt(info, 0, &fd) || !ArgInt(info, 1, &length) || !ArgInt(info, 2, &size) ||
+        info.Length() < 4 || length <= 0 || size < length || size % 4096 != 0)
+        return ThrowArgument(env, "memoryMapFile(fd, length, size in whole pages, writable)");
+    vx_memory *memory = nullptr;
+    const char *failed = nullptr;
+    int result = vx_memory_map_file(static_cast<int>(fd), static_cast<uint64_t>(length),
+                                    static_cast<uint64_t>(size), info[3].ToBoolean(), &memory,
+                                    &failed);
+    if (result < 0) return ThrowErrno(env, -result, failed);
+    return Describe(env, memory);
 }
 
 // Acquires the mapping that argument 0 names, after checking that [offset, offset + length) is
@@ -128,6 +150,7 @@ static Napi::Value SetUserMemoryRegion(const Napi::CallbackInfo &info) {
 
 void InitMemory(Napi::Env env, Napi::Object exports) {
     exports.Set("memoryCreate", Napi::Function::New(env, MemoryCreate, "memoryCreate"));
+    exports.Set("memoryMapFile", Napi::Function::New(env, MemoryMapFile, "memoryMapFile"));
     exports.Set("memoryWrap", Napi::Function::New(env, MemoryWrap, "memoryWrap"));
     exports.Set("memoryUnwrap", Napi::Function::New(env, MemoryUnwrap, "memoryUnwrap"));
     exports.Set("memoryRelease", Napi::Function::New(env, MemoryRelease, "memoryRelease"));

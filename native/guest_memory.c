@@ -19,6 +19,16 @@ static int fail(struct vx_memory *memory, const char **failed, const char *call)
     return -error;
 }
 
+// Puts a mapping into the registry.
+static struct vx_memory *enter(struct vx_memory *memory) {
+    pthread_mutex_lock(&registry_lock);
+    memory->id = next_id++;
+    memory->next = registry;
+    registry = memory;
+    pthread_mutex_unlock(&registry_lock);
+    return memory;
+}
+
 int vx_memory_create(const char *name, uint64_t size, struct vx_memory **out, const char **failed) {
     struct vx_memory *memory = calloc(1, sizeof(*memory));
     if (!memory) {
@@ -40,13 +50,35 @@ int vx_memory_create(const char *name, uint64_t size, struct vx_memory **out, co
     // Both are advice: huge pages where shmem_enabled allows them, guest memory not in core files.
     (void)madvise(address, size, MADV_HUGEPAGE);
     (void)madvise(address, size, MADV_DONTDUMP);
+    *out = enter(memory);
+    return 0;
+}
 
-    pthread_mutex_lock(&registry_lock);
-    memory->id = next_id++;
-    memory->next = registry;
-    registry = memory;
-    pthread_mutex_unlock(&registry_lock);
-    *out = memory;
+int vx_memory_map_file(int fd, uint64_t length, uint64_t size, bool writable,
+                       struct vx_memory **out, const char **failed) {
+    struct vx_memory *memory = calloc(1, sizeof(*memory));
+    if (!memory) {
+        *failed = "calloc";
+        return -ENOMEM;
+    }
+    memory->size = size;
+    memory->references = 1;
+    memory->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (memory->fd < 0) return fail(memory, failed, "fcntl(F_DUPFD_CLOEXEC)");
+    // What is behind the end of the file is zero, and nobody's: an access there raises no SIGBUS.
+    int protection = PROT_READ | (writable ? PROT_WRITE : 0);
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+    void *address = mmap(NULL, size, protection, flags, -1, 0);
+    if (address == MAP_FAILED) return fail(memory, failed, "mmap");
+    if (mmap(address, length, protection, MAP_SHARED | MAP_FIXED, memory->fd, 0) == MAP_FAILED) {
+        int error = errno;
+        munmap(address, size);
+        errno = error;
+        return fail(memory, failed, "mmap");
+    }
+    memory->address = address;
+    (void)madvise(address, size, MADV_DONTDUMP);
+    *out = enter(memory);
     return 0;
 }
 

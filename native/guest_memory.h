@@ -6,6 +6,7 @@
 #ifndef VEXIT_GUEST_MEMORY_H
 #define VEXIT_GUEST_MEMORY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -26,6 +27,11 @@ struct vx_memory {
 // growing, and maps it without reserving. Returns 0 or a negative errno; the caller owns a
 // reference. `*failed` names the system call that failed.
 int vx_memory_create(const char *name, uint64_t size, struct vx_memory **out, const char **failed);
+
+// Maps the first `length` bytes of an open file, shared, followed by zeroes up to `size` (a multiple
+// of the page size). The file is kept open. Returns 0 or a negative errno, as above.
+int vx_memory_map_file(int fd, uint64_t length, uint64_t size, bool writable,
+                       struct vx_memory **out, const char **failed);
 
 // Takes a reference to the mapping with this id, or returns NULL.
 struct vx_memory *vx_memory_acquire(uint32_t id);

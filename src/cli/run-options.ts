@@ -1,4 +1,5 @@
 /** From the arguments of `vexit run` to the library's options. */
+import { parseDiskOption } from '../block/disk-option.js';
 import type { CommandOptions, VirtualMachineOptions } from '../machine/config.js';
 import { VexitError } from '../util/errors.js';
 import { parseSize } from '../util/size.js';
@@ -6,7 +7,7 @@ import type { RunArguments } from './commands/run.js';
 import { terminalSize } from './console-connection.js';
 
 /** Options that collect their values, and what yargs puts beside options. */
-const COLLECTING = new Set(['initrd', 'env', '_', '--']);
+const COLLECTING = new Set(['initrd', 'env', 'disk', 'pmem', '_', '--']);
 
 /**
  * Every other option may be given once. yargs makes an array of one that is repeated, under each of
@@ -76,6 +77,11 @@ function flatAddress(text: string | undefined): number | undefined {
   );
 }
 
+function parsePmem(text: string): { path: string; readOnly: boolean } {
+  const readOnly = text.endsWith(',ro');
+  return { path: readOnly ? text.slice(0, -3) : text, readOnly };
+}
+
 /** Drops keys without a value, as exact optional properties want it. */
 function defined<T extends object>(value: T): { [K in keyof T]: Exclude<T[K], undefined> } {
   return Object.fromEntries(Object.entries(value).filter(([, item]) => item !== undefined)) as {
@@ -108,6 +114,9 @@ export function runOptions(args: RunArguments): VirtualMachineOptions {
     cpu: args.cpu,
     onReboot: args.reboot ? ('restart' as const) : ('exit' as const),
     debugExit: args.debugExit,
+    disks: args.disk?.map(parseDiskOption),
+    pmem: args.pmem?.map(parsePmem),
+    virtioConsole: args.console === 'virtio' ? true : undefined,
     rng: args.rng,
     balloon: args.balloon,
     ioThreads: args.ioThreads,

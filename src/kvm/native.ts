@@ -111,6 +111,13 @@ export interface NativeAddon {
   setMsrFilter(vmFd: number, ranges: (number | boolean)[]): void;
 
   memoryCreate(name: string, size: number): { id: number; fd: number; address: bigint };
+  /** The first `length` bytes of a file, shared, and zeroes behind them up to `size`. */
+  memoryMapFile(
+    fd: number,
+    length: number,
+    size: number,
+    writable: boolean,
+  ): { id: number; fd: number; address: bigint };
   memoryWrap: (id: number, offset: number, length: number) => ArrayBuffer;
   memoryUnwrap: (buffer: ArrayBuffer) => void;
   memoryRelease: (id: number) => void;

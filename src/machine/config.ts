@@ -4,11 +4,10 @@ import type { GuestSource } from '../guest/default-guest.js';
 import { parseCpuMask, type CpuidMask } from '../kvm/cpuid.js';
 import { MEMORY_MIN } from '../memory/layout.js';
 import { detectPvm } from '../vcpu/pvm/index.js';
-import type { RateLimit } from '../devices/virtio/index.js';
 import { VexitError } from '../util/errors.js';
 import { formatSize, parseSize } from '../util/size.js';
-import type { DeviceModule, DeviceSpec } from './virtio/device-spec.js';
-import { VIRTIO_SLOTS } from './virtio/slots.js';
+import type { DeviceOptions } from './device-options.js';
+import type { DeviceSpec } from './virtio/device-spec.js';
 
 /** A program to run in the guest instead of a shell; needs the default guest's agent. */
 export interface CommandOptions {
@@ -23,16 +22,8 @@ export interface CommandOptions {
   readonly tty?: { readonly rows: number; readonly cols: number };
 }
 
-/** What a balloon can do; everything unless switched off. */
-export interface BalloonSettings {
-  readonly statistics?: boolean;
-  /** The guest reports pages it has freed, and the host gets them back. */
-  readonly freePageReporting?: boolean;
-  readonly deflateOnOom?: boolean;
-}
-
 /** Options of `VirtualMachine.create`. Paths are relative to the working directory. */
-export interface VirtualMachineOptions {
+export interface VirtualMachineOptions extends DeviceOptions {
   /** Shown in messages and in /proc; default "vm". */
   readonly name?: string;
   /** Kernel image; without one, or firmware, the default guest is booted. */
@@ -68,12 +59,6 @@ export interface VirtualMachineOptions {
   readonly command?: CommandOptions;
   /** Size of the terminal that shows the console, for the default guest's shell. */
   readonly terminal?: { readonly rows: number; readonly cols: number };
-  /** virtio-rng: random bytes of the host, with a limit in bytes; default off. */
-  readonly rng?: boolean | { readonly limit?: RateLimit };
-  /** virtio-balloon: memory that the host can ask back; default off. */
-  readonly balloon?: boolean | BalloonSettings;
-  /** Virtio devices of your own, see docs/devices/virtio.md. */
-  readonly devices?: readonly DeviceModule[];
   /** Threads that serve the queues of virtio devices, 1 to 16; default 1. */
   readonly ioThreads?: number;
   /** The KVM device; default /dev/kvm. */
@@ -82,8 +67,8 @@ export interface VirtualMachineOptions {
   readonly pvm?: boolean;
 }
 
-/** A checked configuration. */
-export interface MachineConfig {
+/** A checked configuration, apart from what needs files. */
+export interface CheckedConfig {
   readonly name: string;
   readonly cpus: number;
   readonly memory: number;
@@ -91,9 +76,13 @@ export interface MachineConfig {
   readonly onReboot: 'restart' | 'exit';
   readonly debugExit: boolean;
   readonly kvmDevice: string;
+  readonly ioThreads: number;
+}
+
+/** A checked configuration, with the devices as they have been opened. */
+export interface MachineConfig extends CheckedConfig {
   /** Virtio devices, in the order of their slots. */
   readonly devices: readonly DeviceSpec[];
-  readonly ioThreads: number;
 }
 
 export const MAX_CPUS = 32;
@@ -143,24 +132,6 @@ function defaultMemory(options: VirtualMachineOptions): number {
   return built ? BUILT_GUEST_MEMORY : DEFAULT_MEMORY;
 }
 
-function settings<T extends object>(value: boolean | T | undefined): T | undefined {
-  if (value === undefined || value === false) return undefined;
-  return value === true ? ({} as T) : value;
-}
-
-function deviceSpecs(options: VirtualMachineOptions): DeviceSpec[] {
-  const specs: DeviceSpec[] = [];
-  const rng = settings(options.rng);
-  if (rng !== undefined) specs.push({ kind: 'rng', options: rng });
-  const balloon = settings(options.balloon);
-  if (balloon !== undefined) specs.push({ kind: 'balloon', options: balloon });
-  for (const device of options.devices ?? []) specs.push({ kind: 'module', options: device });
-  if (specs.length > VIRTIO_SLOTS) {
-    throw config(`${specs.length} virtio devices are too many`, `give at most ${VIRTIO_SLOTS}`);
-  }
-  return specs;
-}
-
 function checkIoThreads(threads: number): number {
   if (Number.isInteger(threads) && threads >= 1 && threads <= MAX_IO_THREADS) return threads;
   throw config(`${threads} I/O threads are not possible`, `give 1 to ${MAX_IO_THREADS}`);
@@ -170,7 +141,7 @@ function checkIoThreads(threads: number): number {
  * Checks what needs no file.
  * @throws VexitError ERR_CONFIG
  */
-export function checkConfig(options: VirtualMachineOptions): MachineConfig {
+export function checkConfig(options: VirtualMachineOptions): CheckedConfig {
   const cpus = options.cpus ?? 1;
   if (!Number.isInteger(cpus) || cpus < 1 || cpus > MAX_CPUS) {
     throw config(`${cpus} vCPUs are not possible`, `give 1 to ${MAX_CPUS}`);
@@ -193,7 +164,6 @@ export function checkConfig(options: VirtualMachineOptions): MachineConfig {
     onReboot: options.onReboot ?? 'restart',
     debugExit: options.debugExit ?? false,
     kvmDevice: options.kvmDevice ?? '/dev/kvm',
-    devices: deviceSpecs(options),
     ioThreads: checkIoThreads(options.ioThreads ?? 1),
   };
 }

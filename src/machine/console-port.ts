@@ -1,7 +1,12 @@
-/** The host side of one serial port: streams over the device's rings. */
+/** The host side of a port, serial or of virtio-console: streams over the device's rings. */
 import { Writable, type Readable } from 'node:stream';
-import type { SerialHost } from '../devices/legacy/serial-host.js';
-import { OutputStream } from './output-stream.js';
+import { OutputStream, type OutputSource } from './output-stream.js';
+
+/** The device's rings, as the host sees them. */
+export interface PortHost extends OutputSource {
+  /** Queues input for the guest and returns how many of the bytes fitted. */
+  receive(bytes: Uint8Array): number;
+}
 
 /** Takes a port's bytes instead of the output stream: the agent channel. */
 export interface PortConsumer {
@@ -21,8 +26,8 @@ export class ConsolePort {
   private waiting: { bytes: Buffer; done: () => void } | undefined;
   private ended = false;
 
-  /** @param device the serial port of the machine that is on, if one is */
-  constructor(private readonly device: () => SerialHost | undefined) {
+  /** @param device the port of the machine that is on, if one is */
+  constructor(private readonly device: () => PortHost | undefined) {
     this.stream = new OutputStream(() => this.drain());
     this.output = this.stream;
     this.input = new Writable({

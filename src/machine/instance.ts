@@ -21,6 +21,7 @@ import { AlarmClock } from './alarm-clock.js';
 import { openBoard, planBoard, type Board, type BoardDescriptor } from './board.js';
 import type { MachineConfig } from './config.js';
 import { reportRequest, type ExitReport } from './exit-report.js';
+import type { MappedRegion } from './open-devices.js';
 import { IoThreads } from './virtio/io-threads.js';
 import type { DeviceClasses } from './virtio/make-device.js';
 import { connectInterrupts, connectKicks, slotFds } from './virtio/slots.js';
@@ -47,6 +48,16 @@ export interface InstanceEvents {
 export interface HostAdjustments {
   readonly pvm: boolean;
   readonly cpuMasks: readonly CpuidMask[];
+}
+
+/** What a machine is made of; the same for every power-on of a VM. */
+export interface MachineParts {
+  readonly config: MachineConfig;
+  readonly host: HostAdjustments;
+  readonly classes: DeviceClasses;
+  /** Mapped beside RAM. */
+  readonly regions: readonly MappedRegion[];
+  readonly load: BootLoader;
 }
 
 /** Time a vCPU worker has to leave its loop after a kick; it needs well under a millisecond. */
@@ -103,13 +114,8 @@ export class MachineInstance {
    * Makes a machine, ready to start.
    * @throws VexitError with nothing left behind
    */
-  static async create(
-    config: MachineConfig,
-    host: HostAdjustments,
-    classes: DeviceClasses,
-    load: BootLoader,
-    events: InstanceEvents,
-  ): Promise<MachineInstance> {
+  static async create(parts: MachineParts, events: InstanceEvents): Promise<MachineInstance> {
+    const { config, host, classes, regions, load } = parts;
     installExitHook();
     const undo: (() => void)[] = [];
     try {
@@ -130,6 +136,9 @@ export class MachineInstance {
       // KVM waits for the readers of its tables (SRCU) at every change. Memory slots first: after
       // the changes that the irqchip and the PIT make they take 4 to 8 ms instead of 0.05 ms.
       vm.mapMemory(memory);
+      for (const { address, memoryId, size, readOnly } of regions) {
+        vm.mapSlot(address, memoryId, 0, size, readOnly ? constant('KVM_MEM_READONLY') : 0);
+      }
       const descriptor = planBoard(config, vm.fd, classes);
       undo.push(() => slotFds(descriptor.virtio).forEach((fd) => closeSync(fd)));
       connectKicks(vm, descriptor.virtio);
@@ -298,8 +307,13 @@ export class MachineInstance {
 
   /** Lets paused vCPUs go on. */
   resume(): void {
-    this.ioThreads?.resume();
+    void this.ioThreads?.resume();
     this.control.changeState(RunState.Paused, RunState.Running);
+  }
+
+  /** Gives a disk another size; see {@link IoThreads.resizeDisk}. */
+  async resizeDisk(slot: number, bytes: number): Promise<void> {
+    await this.ioThreads?.resizeDisk(slot, bytes);
   }
 
   /** CLOCK_MONOTONIC nanoseconds at which the first vCPU entered the guest; 0 before it. */

@@ -6,6 +6,9 @@ const BACKLOG_LIMIT = 256 * 1024;
 /** The backlog's unit: a guest that writes byte by byte must not cost an object for each byte. */
 const BLOCK_SIZE = 16 * 1024;
 
+/** Bytes moved in one turn of the event loop. */
+const TURN_LIMIT = 1024 * 1024;
+
 interface Block {
   readonly bytes: Uint8Array;
   used: number;
@@ -40,13 +43,18 @@ export class OutputStream extends Readable {
     return this.wanted || !this.attached;
   }
 
-  /** Moves what the device holds to the reader, as long as the reader accepts. */
+  /**
+   * Moves what the device holds to the reader, as long as the reader accepts. A guest that writes
+   * faster than this gets no more of the event loop than a turn's worth at a time.
+   */
   drainFrom(device: OutputSource): void {
-    while (this.accepting) {
+    for (let moved = 0; this.accepting && moved < TURN_LIMIT;) {
       const bytes = device.take();
       if (bytes.length === 0) return;
       this.deliver(bytes);
+      moved += bytes.length;
     }
+    if (this.accepting) setImmediate(() => this.drain());
   }
 
   /** Takes everything the device still holds, however far behind the reader is. */

@@ -11,11 +11,11 @@ import { ConsolePort } from './console-port.js';
 import { EXIT_STATUS, type ExitReport } from './exit-report.js';
 import { MachineInstance } from './instance.js';
 import { OutputStream } from './output-stream.js';
-import type { VirtioDevice } from '../devices/virtio/device.js';
-import type { BalloonDevice } from '../devices/virtio/balloon/balloon.js';
-import { BalloonControl } from './virtio/balloon-control.js';
-import type { DeviceSpec } from './virtio/device-spec.js';
-import type { HostSide } from './virtio/host-side.js';
+import { openDevices, type OpenDevices } from './open-devices.js';
+import type { BalloonControl } from './virtio/balloon-control.js';
+import type { ConsoleControl } from './virtio/console-control.js';
+import type { DiskControl } from './virtio/disk-control.js';
+import { HostSides } from './virtio/host-sides.js';
 import { loadDeviceClasses, type DeviceClasses } from './virtio/make-device.js';
 
 /** Where a VM is in its life. */
@@ -66,12 +66,15 @@ export class VirtualMachine extends EventEmitter<VirtualMachineEvents> {
   readonly agent: AgentChannel | undefined;
   /** The memory balloon, if the VM has one. */
   readonly balloon: BalloonControl | undefined;
+  /** The ports of virtio-console, if the VM has one. */
+  readonly virtioConsole: ConsoleControl | undefined;
+  /** The disks, in the order of the options. */
+  readonly disks: readonly DiskControl[];
   /** Notes given before anybody could listen. */
   readonly notes: readonly string[];
 
   private readonly ports: ConsolePort[];
-  /** By slot of the device. */
-  private readonly hostSides: (HostSide | undefined)[];
+  private readonly hostSides: HostSides;
   private readonly debugOut: OutputStream;
   private readonly firmwareOut: OutputStream;
   private instance: MachineInstance | undefined;
@@ -83,6 +86,7 @@ export class VirtualMachine extends EventEmitter<VirtualMachineEvents> {
     private readonly config: MachineConfig,
     private readonly plan: BootPlan,
     private readonly classes: DeviceClasses,
+    private readonly devices: OpenDevices,
     agent: typeof AgentChannel | undefined,
   ) {
     super();
@@ -94,8 +98,14 @@ export class VirtualMachine extends EventEmitter<VirtualMachineEvents> {
     this.serials = this.ports;
     this.debugOut = new OutputStream(() => this.drainDebug());
     this.firmwareOut = new OutputStream(() => this.drainDebug());
-    this.hostSides = config.devices.map(({ kind }, slot) => this.hostSide(kind, slot));
-    this.balloon = this.hostSides.find((side) => side instanceof BalloonControl);
+    this.hostSides = new HostSides(config.devices, {
+      core: (slot) => this.instance?.board.virtio[slot],
+      memory: config.memory,
+      resizeDisk: (slot, bytes) => this.resizeDisk(slot, bytes),
+    });
+    this.balloon = this.hostSides.balloon;
+    this.virtioConsole = this.hostSides.console;
+    this.disks = this.hostSides.disks;
     this.debugConsole = this.debugOut;
     this.firmwareLog = this.firmwareOut;
     if (agent !== undefined) {
@@ -108,26 +118,27 @@ export class VirtualMachine extends EventEmitter<VirtualMachineEvents> {
     }
   }
 
-  private hostSide(kind: DeviceSpec['kind'], slot: number): HostSide | undefined {
-    const device = (): VirtioDevice | undefined => this.instance?.board.virtio[slot]?.device;
-    if (kind !== 'balloon') return undefined;
-    return new BalloonControl(() => device() as BalloonDevice | undefined, this.config.memory);
-  }
-
   /**
    * Checks the options, loads the kernel and makes the machine; it does not run yet.
    * @throws VexitError; nothing is left behind
    */
   static async create(options: VirtualMachineOptions = {}): Promise<VirtualMachine> {
-    const config = checkConfig(options);
-    const plan = await planBoot(options, config);
-    const agent = plan.hasAgent
-      ? (await import('../agent/agent-channel.js')).AgentChannel
-      : undefined;
-    const classes = await loadDeviceClasses(config.devices);
-    const vm = new VirtualMachine(config, plan, classes, agent);
-    vm.instance = await vm.powerOn();
-    return vm;
+    const checked = checkConfig(options);
+    const devices = await openDevices(options, checked.memory);
+    try {
+      const config = { ...checked, devices: devices.specs };
+      const plan = await planBoot(options, config);
+      const classes = await loadDeviceClasses(config.devices);
+      const agent = plan.hasAgent
+        ? (await import('../agent/agent-channel.js')).AgentChannel
+        : undefined;
+      const vm = new VirtualMachine(config, plan, classes, devices, agent);
+      await vm.powerOn();
+      return vm;
+    } catch (error) {
+      devices.close();
+      throw error;
+    }
   }
 
   /** The console. */
@@ -153,14 +164,25 @@ export class VirtualMachine extends EventEmitter<VirtualMachineEvents> {
     return this.instance?.firstRunTime ?? 0;
   }
 
-  private powerOn(): Promise<MachineInstance> {
-    return MachineInstance.create(this.config, this.plan.host, this.classes, this.plan.load, {
+  private async powerOn(): Promise<MachineInstance> {
+    const { config, plan, classes, devices } = this;
+    const parts = { config, host: plan.host, classes, regions: devices.regions, load: plan.load };
+    this.instance = await MachineInstance.create(parts, {
       onDoorbells: (bits) => this.onDoorbells(bits),
-      onDevices: (slots) => this.onDevices(slots),
+      onDevices: (slots) => this.hostSides.onDoorbells(slots),
       onStopped: () => this.flush(),
       onRequest: (kind, report) => this.onRequest(kind, report),
       onLog: (message) => this.emit('note', message),
     });
+    this.hostSides.onPowerOn();
+    return this.instance;
+  }
+
+  private async resizeDisk(slot: number, bytes: number): Promise<void> {
+    if (this.currentState !== 'running' || this.instance === undefined) {
+      throw this.wrong('resize a disk of');
+    }
+    await this.instance.resizeDisk(slot, bytes);
   }
 
   /**
@@ -275,8 +297,7 @@ export class VirtualMachine extends EventEmitter<VirtualMachineEvents> {
       await this.instance?.dispose();
       this.instance = undefined;
       this.tell(() => this.emit('reboot'));
-      this.instance = await this.powerOn();
-      this.instance.start();
+      (await this.powerOn()).start();
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
       await this.end({
@@ -296,6 +317,8 @@ export class VirtualMachine extends EventEmitter<VirtualMachineEvents> {
     this.debugOut.end();
     this.firmwareOut.end();
     this.agent?.close();
+    this.hostSides.end();
+    this.devices.close();
     this.setState('stopped');
     this.tell(() => this.emit('exit', report));
   }
@@ -309,14 +332,9 @@ export class VirtualMachine extends EventEmitter<VirtualMachineEvents> {
     if (rung(DoorbellBit.DebugConsole) || rung(DoorbellBit.FirmwareLog)) this.drainDebug();
   }
 
-  private onDevices(slots: number): void {
-    this.hostSides.forEach((side, slot) => {
-      if ((slots & (1 << slot)) !== 0) side?.onDoorbell();
-    });
-  }
-
   private flush(): void {
     for (const port of this.ports) port.flush();
+    this.hostSides.onStopped();
     const board = this.instance?.board;
     if (board === undefined) return;
     this.debugOut.flushFrom(board.debugConsole);

@@ -80,3 +80,16 @@ export function memoryRegions(bytes: number): { start: number; size: number }[] 
     { start: MMIO_HOLE_END, size: size - MMIO_HOLE_START },
   ];
 }
+
+const GIB = 2 ** 30;
+
+/** Where a region of persistent memory may begin after this address: on a GiB of its own. */
+export function pmemAfter(address: number): number {
+  return Math.max(MMIO_HOLE_END, Math.ceil(address / GIB) * GIB);
+}
+
+/** Where regions of persistent memory begin: behind all RAM. */
+export function pmemStart(memoryBytes: number): number {
+  const last = memoryRegions(memoryBytes).at(-1)!;
+  return pmemAfter(last.start + last.size);
+}

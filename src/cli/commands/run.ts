@@ -34,6 +34,23 @@ export const RUN_OPTIONS = {
   cpus: { type: 'number', alias: 'c', describe: 'Virtual processors, 1 to 32', default: 1 },
   memory: { type: 'string', alias: 'm', describe: 'Guest memory, such as 512M or 5G' },
   cpu: { type: 'string', describe: 'Hide processor features: host,-avx2' },
+  disk: {
+    type: 'string',
+    array: true,
+    nargs: 1,
+    alias: 'd',
+    describe: 'Disk: PATH,ro,serial=S,cache=writeback,bps=100M,...; may be repeated',
+  },
+  pmem: {
+    type: 'string',
+    array: true,
+    nargs: 1,
+    describe: 'File as persistent memory: PATH or PATH,ro; may be repeated',
+  },
+  console: {
+    choices: ['serial', 'virtio'] as const,
+    describe: 'What the terminal is connected to; default: serial',
+  },
   rng: { type: 'boolean', describe: "Give the guest random bytes of the host's (virtio-rng)" },
   balloon: { type: 'boolean', describe: 'Give the guest a memory balloon (virtio-balloon)' },
   'io-threads': {

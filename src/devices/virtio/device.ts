@@ -97,6 +97,13 @@ export interface VirtioDevice {
   /** One queue has been reset or stopped; its tokens in flight have no effect any more. */
   queueReset?(index: number): void;
   /**
+   * Takes no more chains, and resolves when none is in flight in this thread: the machine is being
+   * paused. For devices that go on by themselves, when I/O ends.
+   */
+  hold?(): Promise<void>;
+  /** Goes on after {@link hold}. */
+  release?(): void;
+  /**
    * The machine is switched off: gives up what this thread's object holds of the host (files,
    * sockets). Called in the thread that serves the queues only.
    */

@@ -2,8 +2,8 @@
 import path from 'node:path';
 import { SHARE_ENV, Worker } from 'node:worker_threads';
 import { packageRoot } from '../../kvm/native.js';
-import { errorMessage } from '../../util/errors.js';
-import type { IoMessage, IoRequest, IoWorkerData } from './io-worker-data.js';
+import { VexitError, errorMessage } from '../../util/errors.js';
+import type { IoCommand, IoFailure, IoMessage, IoRequest, IoWorkerData } from './io-worker-data.js';
 import type { VirtioSlot } from './slots.js';
 
 /** What the owner hears. */
@@ -29,81 +29,100 @@ export function dealQueues(
   return shares;
 }
 
-interface Thread {
-  readonly worker: Worker;
+/** One worker, and the answers it owes. */
+class Thread {
   readonly exited: Promise<void>;
-  paused: () => void;
-}
-
-/** All I/O workers of one machine. */
-export class IoThreads {
-  private readonly threads: Thread[];
+  private readonly worker: Worker;
+  private readonly answers = new Map<number, (failure: IoFailure | undefined) => void>();
+  private nextId = 0;
   private stopping = false;
 
-  /** Starts the workers; they serve at once. */
   constructor(
-    data: Omit<IoWorkerData, 'queues'>,
-    count: number,
-    private readonly events: IoThreadEvents,
+    index: number,
+    private readonly data: IoWorkerData,
+    events: IoThreadEvents,
   ) {
-    const shares = dealQueues(data.slots, count).filter((share) => share.flat().length > 0);
-    this.threads = shares.map((queues, i) => this.startWorker({ ...data, queues }, i));
-  }
-
-  private startWorker(data: IoWorkerData, index: number): Thread {
-    const worker = new Worker(path.join(packageRoot(), 'dist', 'io-worker.js'), {
+    this.worker = new Worker(path.join(packageRoot(), 'dist', 'io-worker.js'), {
       workerData: data,
       name: `io${index}`,
       env: SHARE_ENV,
       execArgv: [],
       resourceLimits: { maxYoungGenerationSizeMb: 4, maxOldGenerationSizeMb: 128, stackSizeMb: 1 },
     });
-    const thread: Thread = {
-      worker,
-      exited: new Promise((resolve) => {
-        worker.once('exit', () => {
-          thread.paused();
-          if (!this.stopping) this.events.onFailure(`I/O worker ${index}: its thread has ended`);
-          resolve();
-        });
-      }),
-      paused: () => undefined,
-    };
-    worker.on('message', (message: IoMessage) => {
-      if (message.type === 'log') this.events.onLog(message.message);
-      else thread.paused();
+    this.exited = new Promise((resolve) => {
+      this.worker.once('exit', () => {
+        for (const answer of this.answers.values()) answer(undefined);
+        if (!this.stopping) events.onFailure(`I/O worker ${index}: its thread has ended`);
+        resolve();
+      });
     });
-    worker.on('error', (error) => {
-      this.events.onFailure(`I/O worker ${index}: ${errorMessage(error)}`);
+    this.worker.on('message', (message: IoMessage) => {
+      if (message.type === 'log') events.onLog(message.message);
+      else this.answers.get(message.id)?.(message.failure);
     });
-    return thread;
+    this.worker.on('error', (error) => {
+      events.onFailure(`I/O worker ${index}: ${errorMessage(error)}`);
+    });
   }
 
-  private tell(request: IoRequest): void {
-    for (const { worker } of this.threads) worker.postMessage(request);
+  serves(slot: number): boolean {
+    return this.data.queues[slot]!.length > 0;
+  }
+
+  /** Has a command carried out. @throws VexitError of the worker's */
+  ask(command: IoCommand): Promise<void> {
+    const id = this.nextId++;
+    return new Promise((resolve, reject) => {
+      this.answers.set(id, (failure) => {
+        this.answers.delete(id);
+        if (failure === undefined) resolve();
+        else reject(new VexitError(failure.code, failure.message, failure.hint));
+      });
+      this.worker.postMessage({ id, command } satisfies IoRequest);
+    });
+  }
+
+  async stop(): Promise<void> {
+    this.stopping = true;
+    const timer = setTimeout(() => void this.worker.terminate(), STOP_TIMEOUT_MS);
+    // A device that cannot be closed does not keep the others from it.
+    await this.ask({ type: 'stop' }).catch(() => undefined);
+    await this.exited;
+    clearTimeout(timer);
+  }
+}
+
+/** All I/O workers of one machine. */
+export class IoThreads {
+  private readonly threads: Thread[];
+
+  /** Starts the workers; they serve at once. */
+  constructor(data: Omit<IoWorkerData, 'queues'>, count: number, events: IoThreadEvents) {
+    const shares = dealQueues(data.slots, count).filter((share) => share.flat().length > 0);
+    this.threads = shares.map((queues, i) => new Thread(i, { ...data, queues }, events));
   }
 
   /** Resolves when nothing is being served and no chain is in flight. */
   async pause(): Promise<void> {
-    const paused = this.threads.map(
-      (thread) => new Promise<void>((resolve) => (thread.paused = resolve)),
-    );
-    this.tell('pause');
-    await Promise.all(paused);
+    await Promise.all(this.threads.map((thread) => thread.ask({ type: 'pause' })));
   }
 
-  resume(): void {
-    this.tell('resume');
+  async resume(): Promise<void> {
+    await Promise.all(this.threads.map((thread) => thread.ask({ type: 'resume' })));
+  }
+
+  /**
+   * Gives a disk another size, in every thread that serves it.
+   * @throws VexitError ERR_DISK when it cannot have that size
+   */
+  async resizeDisk(slot: number, bytes: number): Promise<void> {
+    for (const thread of this.threads) {
+      if (thread.serves(slot)) await thread.ask({ type: 'resize', slot, bytes });
+    }
   }
 
   /** Closes the devices and ends the workers. */
   async stop(): Promise<void> {
-    this.stopping = true;
-    this.tell('stop');
-    const timer = setTimeout(() => {
-      for (const { worker } of this.threads) void worker.terminate();
-    }, STOP_TIMEOUT_MS);
-    await Promise.all(this.threads.map(({ exited }) => exited));
-    clearTimeout(timer);
+    await Promise.all(this.threads.map((thread) => thread.stop()));
   }
 }

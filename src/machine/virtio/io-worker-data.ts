@@ -1,5 +1,6 @@
 /** What passes between the main thread and an I/O worker. */
 import type { GuestMemoryDescriptor } from '../../memory/guest-memory.js';
+import type { ErrorCode } from '../../util/errors.js';
 import type { ControlDescriptor } from '../../vcpu/control-block.js';
 import type { VirtioSlot } from './slots.js';
 
@@ -14,9 +15,27 @@ export interface IoWorkerData {
   readonly queues: readonly (readonly number[])[];
 }
 
-/** What the main thread asks for; a pause is answered. */
-export type IoRequest = 'pause' | 'resume' | 'stop';
+/** What the main thread asks for. */
+export type IoCommand =
+  | { readonly type: 'pause' }
+  | { readonly type: 'resume' }
+  | { readonly type: 'stop' }
+  | { readonly type: 'resize'; readonly slot: number; readonly bytes: number };
+
+/** A command and the number that its answer has. */
+export interface IoRequest {
+  readonly id: number;
+  readonly command: IoCommand;
+}
+
+/** What went wrong with a command. */
+export interface IoFailure {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly hint: string | undefined;
+}
 
 /** What a worker tells the main thread. */
 export type IoMessage =
-  { readonly type: 'paused' } | { readonly type: 'log'; readonly message: string };
+  | { readonly type: 'done'; readonly id: number; readonly failure?: IoFailure }
+  | { readonly type: 'log'; readonly message: string };

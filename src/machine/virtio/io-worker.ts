@@ -4,10 +4,14 @@
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { native, type WatchHandle } from '../../kvm/native.js';
-import { GuestMemory } from '../../memory/guest-memory.js';
-import { ControlBlock } from '../../vcpu/control-block.js';
+import { BlockDevice } from '../../devices/virtio/block/block-device.js';
 import type { VirtioDeviceCore } from '../../devices/virtio/index.js';
-import type { IoMessage, IoRequest, IoWorkerData } from './io-worker-data.js';
+import { GuestMemory } from '../../memory/guest-memory.js';
+import { VexitError, errorMessage } from '../../util/errors.js';
+import { ControlBlock } from '../../vcpu/control-block.js';
+import { IoServices } from './io-services.js';
+import type { IoCommand, IoFailure, IoMessage, IoRequest, IoWorkerData } from './io-worker-data.js';
+import { makeBackend } from './make-backend.js';
 import { loadDeviceClasses, makeDevice } from './make-device.js';
 import { QueueScheduler } from './queue-scheduler.js';
 import { openSlot } from './slots.js';
@@ -15,38 +19,43 @@ import { openSlot } from './slots.js';
 /** How often a pause looks whether the last chain in flight has come back. */
 const DRAIN_POLL_MS = 1;
 
+type Post = (message: IoMessage) => void;
+
 class IoWorker {
-  private readonly scheduler = new QueueScheduler();
-  private readonly cores: VirtioDeviceCore[] = [];
+  private readonly services: IoServices;
+  private readonly scheduler: QueueScheduler;
+  /** By slot; none where another worker serves all queues. */
+  private readonly cores = new Map<number, VirtioDeviceCore>();
   private readonly kicks: { readonly fd: number; readonly entry: number }[] = [];
   private watches: WatchHandle[] = [];
 
-  private constructor(
-    private readonly memory: GuestMemory,
-    private readonly post: (message: IoMessage) => void,
-  ) {}
+  private constructor(private readonly memory: GuestMemory) {
+    this.services = new IoServices(memory.descriptor.id);
+    this.scheduler = new QueueScheduler({ reap: () => this.services.poll() });
+  }
 
-  static async open(data: IoWorkerData, post: (message: IoMessage) => void): Promise<IoWorker> {
-    const memory = GuestMemory.attach(data.memory);
+  static async open(data: IoWorkerData, post: Post): Promise<IoWorker> {
+    const worker = new IoWorker(GuestMemory.attach(data.memory));
     const control = new ControlBlock(data.control);
     const classes = await loadDeviceClasses(data.slots.map(({ spec }) => spec));
-    const worker = new IoWorker(memory, post);
-    data.slots.forEach((slot, i) => {
+    for (const [i, slot] of data.slots.entries()) {
       const queues = data.queues[i]!;
-      if (queues.length === 0) return;
+      if (queues.length === 0) continue;
       const hostDoorbell = { ring: (): void => control.ringDevice(i) };
-      const device = makeDevice(slot.spec, classes, { hostDoorbell });
+      const backend = await makeBackend(slot.spec, worker.services);
+      const device = makeDevice(slot.spec, classes, { hostDoorbell, backend });
       const { core } = openSlot(slot, device, {
         buffer: data.registers,
-        memory,
+        memory: worker.memory,
         log: (message) => post({ type: 'log', message }),
         timers: true,
       });
-      worker.cores.push(core);
+      worker.cores.set(i, core);
+      if (device instanceof BlockDevice) worker.services.onBatch(() => device.deliver());
       for (const queue of queues) {
         worker.kicks.push({ fd: slot.kickFds[queue]!, entry: worker.scheduler.add(core, queue) });
       }
-    });
+    }
     return worker;
   }
 
@@ -59,6 +68,7 @@ class IoWorker {
         this.scheduler.ready(entry);
       }),
     );
+    for (const { device } of this.cores.values()) device.release?.();
     this.scheduler.resume();
     this.scheduler.readyAll();
   }
@@ -69,28 +79,63 @@ class IoWorker {
   }
 
   /** Serves nothing more, and waits until no chain is in flight: the devices are their registers. */
-  async pause(): Promise<void> {
+  private async pause(): Promise<void> {
     this.hold();
-    while (this.cores.some((core) => core.queues.inFlight() > 0)) {
+    const cores = [...this.cores.values()];
+    await Promise.all(cores.map(async ({ device }) => device.hold?.()));
+    while (cores.some((core) => core.queues.inFlight() > 0)) {
       await new Promise((resolve) => setTimeout(resolve, DRAIN_POLL_MS));
     }
-    this.post({ type: 'paused' });
   }
 
-  async stop(): Promise<void> {
+  private async stop(): Promise<void> {
     this.hold();
-    await Promise.all(this.cores.map(async ({ device }) => device.close?.()));
+    await Promise.all(Array.from(this.cores.values(), async ({ device }) => device.close?.()));
+    await this.services.close();
     this.memory.close();
   }
+
+  /** Carries out what the main thread asks for. */
+  async carryOut(command: IoCommand): Promise<void> {
+    switch (command.type) {
+      case 'pause':
+        return this.pause();
+      case 'resume':
+        this.start();
+        return;
+      case 'stop':
+        return this.stop();
+      case 'resize': {
+        const device = this.cores.get(command.slot)?.device;
+        if (device instanceof BlockDevice) await device.resize(command.bytes);
+      }
+    }
+  }
+}
+
+function failureOf(error: unknown): IoFailure {
+  if (error instanceof VexitError) {
+    const { code, message, hint } = error;
+    return { code, message, hint };
+  }
+  return { code: 'ERR_IO', message: errorMessage(error), hint: undefined };
 }
 
 async function main(data: IoWorkerData): Promise<void> {
   const port = parentPort!;
   const worker = await IoWorker.open(data, (message) => port.postMessage(message));
-  port.on('message', (request: IoRequest) => {
-    if (request === 'pause') void worker.pause();
-    else if (request === 'resume') worker.start();
-    else void worker.stop().finally(() => port.close());
+  port.on('message', ({ id, command }: IoRequest) => {
+    worker
+      .carryOut(command)
+      .then(
+        () => port.postMessage({ type: 'done', id } satisfies IoMessage),
+        (error: unknown) => {
+          port.postMessage({ type: 'done', id, failure: failureOf(error) } satisfies IoMessage);
+        },
+      )
+      .finally(() => {
+        if (command.type === 'stop') port.close();
+      });
   });
   worker.start();
 }

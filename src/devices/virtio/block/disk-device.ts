@@ -10,7 +10,10 @@ function limit(perSecond: number, burst = Math.max(1, perSecond / 10)): RateLimi
 }
 
 /** Plain data for `new BlockDevice`, the same in every thread. */
-export function diskDeviceOptions(disk: DiskOptions, opened: OpenDisk): BlockDeviceOptions {
+export function diskDeviceOptions(
+  disk: DiskOptions,
+  opened: Pick<OpenDisk, 'capacity' | 'blockSize' | 'physicalBlockSize'>,
+): BlockDeviceOptions {
   const { bytesPerSecond, bytesBurst, operationsPerSecond, operationsBurst } = disk;
   return {
     name: `disk ${disk.path}`,

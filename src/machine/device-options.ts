@@ -1,0 +1,58 @@
+/** The virtio devices of a VM as a library user or the CLI gives them. */
+import type { DiskOptions } from '../block/disk-option.js';
+import type { ConsolePortOptions } from '../devices/virtio/console/console-options.js';
+import type { RateLimit } from '../devices/virtio/index.js';
+import type { UserModule } from './virtio/device-spec.js';
+
+/** What a balloon can do; everything unless switched off. */
+export interface BalloonSettings {
+  readonly statistics?: boolean;
+  /** The guest reports pages it has freed, and the host gets them back. */
+  readonly freePageReporting?: boolean;
+  readonly deflateOnOom?: boolean;
+}
+
+/** A disk whose blocks come from a module: its export makes a `BlockBackend`. */
+export interface ModuleDisk extends Omit<DiskOptions, 'path' | 'overlay' | 'engine'> {
+  readonly backend: UserModule;
+}
+
+/** A file that the guest sees as persistent memory (DAX). */
+export interface PmemOptions {
+  readonly path: string;
+  /** Many VMs may share a file that none of them writes. */
+  readonly readOnly?: boolean;
+}
+
+/** Settings of virtio-console. */
+export interface ConsoleSettings {
+  /** A terminal of the guest, hvc0; its streams are `vm.console`. */
+  readonly console?: boolean;
+  /** Ports for programs, by name: `/dev/virtio-ports/<name>` in the guest. */
+  readonly ports?: readonly string[];
+}
+
+/** Virtio devices; none unless they are asked for. */
+export interface DeviceOptions {
+  /** virtio-blk, in this order: vda, vdb... */
+  readonly disks?: readonly (DiskOptions | ModuleDisk)[];
+  /** virtio-pmem, in this order: pmem0, pmem1... */
+  readonly pmem?: readonly PmemOptions[];
+  /** virtio-console. */
+  readonly virtioConsole?: boolean | ConsoleSettings;
+  /** virtio-rng: random bytes of the host, with a limit in bytes. */
+  readonly rng?: boolean | { readonly limit?: RateLimit };
+  /** virtio-balloon: memory that the host can ask back. */
+  readonly balloon?: boolean | BalloonSettings;
+  /** Virtio devices of your own, see docs/devices/virtio.md. */
+  readonly devices?: readonly UserModule[];
+}
+
+/** What {@link DeviceOptions.virtioConsole} stands for; undefined for no console. */
+export function consolePorts(options: DeviceOptions): ConsolePortOptions[] | undefined {
+  const { virtioConsole } = options;
+  if (virtioConsole === undefined || virtioConsole === false) return undefined;
+  const { console = true, ports = [] } = virtioConsole === true ? {} : virtioConsole;
+  // Port 0 is a console to a driver that knows no ports, so it is one or has no name.
+  return [...(console ? [{ isConsole: true }] : [{}]), ...ports.map((name) => ({ name }))];
+}

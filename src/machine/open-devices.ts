@@ -1,0 +1,173 @@
+/** From the devices of the options to their plain descriptions: opens and locks what they work on. */
+import { closeSync, constants as fs, fstatSync, openSync } from 'node:fs';
+import { checkDisks } from '../block/disk-option.js';
+import { closeDisk, openDisk } from '../block/open-disk.js';
+import { checkShape } from '../devices/virtio/console/console-options.js';
+import { diskDeviceOptions } from '../devices/virtio/block/disk-device.js';
+import { pmemRegionBytes } from '../devices/virtio/pmem/pmem.js';
+import { native } from '../kvm/native.js';
+import * as layout from '../memory/layout.js';
+import { VexitError, errorMessage, systemCode } from '../util/errors.js';
+import {
+  consolePorts,
+  type DeviceOptions,
+  type ModuleDisk,
+  type PmemOptions,
+} from './device-options.js';
+import type { DiskOptions } from '../block/disk-option.js';
+import type { DeviceSpec } from './virtio/device-spec.js';
+import { VIRTIO_SLOTS } from './virtio/slots.js';
+
+/** A region of host memory that becomes a memory slot of the guest. */
+export interface MappedRegion {
+  readonly memoryId: number;
+  readonly address: number;
+  readonly size: number;
+  readonly readOnly: boolean;
+}
+
+/** The devices of a VM and what has been opened for them, for all its power-ons. */
+export interface OpenDevices {
+  readonly specs: readonly DeviceSpec[];
+  readonly regions: readonly MappedRegion[];
+  /** Closes files and ends locks. All threads of the machine have ended. */
+  close(): void;
+}
+
+function settings<T extends object>(value: boolean | T | undefined): T | undefined {
+  if (value === undefined || value === false) return undefined;
+  return value === true ? ({} as T) : value;
+}
+
+class Opener {
+  readonly specs: DeviceSpec[] = [];
+  readonly regions: MappedRegion[] = [];
+  private readonly undo: (() => void)[] = [];
+  private nextPmem: number;
+
+  constructor(memoryBytes: number) {
+    this.nextPmem = layout.pmemStart(memoryBytes);
+  }
+
+  close(): void {
+    for (const step of this.undo.splice(0).reverse()) step();
+  }
+
+  private disk(options: DiskOptions): void {
+    const disk = openDisk(options);
+    this.undo.push(() => closeDisk(disk));
+    this.specs.push({
+      kind: 'block',
+      options: diskDeviceOptions(options, disk),
+      source: { kind: 'file', disk, engine: options.engine },
+    });
+  }
+
+  /** A backend is made once to be asked for its size; threads that serve it make their own. */
+  private async moduleDisk({ backend, ...options }: ModuleDisk): Promise<void> {
+    const { userBackend } = await import('./virtio/make-backend.js');
+    const probe = await userBackend(backend);
+    const { capacity, concurrent } = probe;
+    const readOnly = probe.readOnly || (options.readOnly ?? false);
+    await probe.close();
+    const { queues = 1, blockSize = 512 } = options;
+    const named = { ...options, path: backend.module, readOnly, queues: concurrent ? queues : 1 };
+    const size = { capacity, blockSize, physicalBlockSize: blockSize };
+    this.specs.push({
+      kind: 'block',
+      options: diskDeviceOptions(named, size),
+      source: { kind: 'module', backend },
+    });
+  }
+
+  private pmem({ path, readOnly = false }: PmemOptions): void {
+    const flags = readOnly ? fs.O_RDONLY : fs.O_RDWR;
+    const fd = openFile(path, flags);
+    this.undo.push(() => closeSync(fd));
+    const { size: content } = fstatSync(fd);
+    if (content === 0) throw new VexitError('ERR_DISK', `pmem ${path} is empty`, 'give an image');
+    const size = pmemRegionBytes(content);
+    const { id } = native().memoryMapFile(fd, content, size, !readOnly);
+    this.undo.push(() => native().memoryRelease(id));
+    const address = this.nextPmem;
+    this.nextPmem = layout.pmemAfter(address + size);
+    this.regions.push({ memoryId: id, address, size, readOnly });
+    const options = { address, size };
+    this.specs.push({ kind: 'pmem', options, fd: readOnly ? undefined : fd });
+  }
+
+  async open(options: DeviceOptions): Promise<void> {
+    const { disks = [], pmem = [] } = options;
+    checkDisks(disks.filter((disk): disk is DiskOptions => 'path' in disk));
+    for (const disk of disks) {
+      if ('backend' in disk) await this.moduleDisk(disk);
+      else this.disk(disk);
+    }
+    for (const region of pmem) this.pmem(region);
+    const ports = consolePorts(options);
+    if (ports !== undefined) {
+      const shape = { ports };
+      try {
+        checkShape(shape);
+      } catch (error) {
+        throw new VexitError('ERR_CONFIG', `virtio console: ${errorMessage(error)}`);
+      }
+      this.specs.push({ kind: 'console', options: shape });
+    }
+    const rng = settings(options.rng);
+    if (rng !== undefined) this.specs.push({ kind: 'rng', options: rng });
+    const balloon = settings(options.balloon);
+    if (balloon !== undefined) this.specs.push({ kind: 'balloon', options: balloon });
+    for (const device of options.devices ?? []) {
+      this.specs.push({ kind: 'module', options: device });
+    }
+  }
+}
+
+function openFile(path: string, flags: number): number {
+  try {
+    const fd = openSync(path, flags);
+    if (fstatSync(fd).isFile()) return fd;
+    closeSync(fd);
+  } catch (error) {
+    const reasons: Record<string, string> = { ENOENT: 'there is none', EACCES: 'no permission' };
+    const reason = reasons[systemCode(error) ?? ''] ?? errorMessage(error);
+    throw new VexitError('ERR_DISK', `pmem ${path} cannot be opened: ${reason}`, 'check the path');
+  }
+  throw new VexitError('ERR_DISK', `pmem ${path} is not a file`, 'give an image');
+}
+
+/** How many devices the options ask for, before anything is opened. */
+function countDevices(options: DeviceOptions): number {
+  const { disks = [], pmem = [], devices = [] } = options;
+  const single = [consolePorts(options), settings(options.rng), settings(options.balloon)];
+  const singles = single.filter((device) => device !== undefined).length;
+  return disks.length + pmem.length + devices.length + singles;
+}
+
+/**
+ * Opens the devices of a VM.
+ * @throws VexitError ERR_CONFIG, ERR_DISK; nothing is left open then
+ */
+export async function openDevices(
+  options: DeviceOptions,
+  memoryBytes: number,
+): Promise<OpenDevices> {
+  const count = countDevices(options);
+  if (count > VIRTIO_SLOTS) {
+    throw new VexitError(
+      'ERR_CONFIG',
+      `${count} virtio devices are too many`,
+      `give at most ${VIRTIO_SLOTS}`,
+    );
+  }
+  const opener = new Opener(memoryBytes);
+  try {
+    await opener.open(options);
+  } catch (error) {
+    opener.close();
+    throw error;
+  }
+  const { specs, regions } = opener;
+  return { specs, regions, close: () => opener.close() };
+}

@@ -1,0 +1,70 @@
+/** The host's sides of all virtio devices of a VM. */
+import type { BalloonDevice } from '../../devices/virtio/balloon/balloon.js';
+import type { VirtioDeviceCore } from '../../devices/virtio/index.js';
+import { BalloonControl } from './balloon-control.js';
+import { ConsoleControl } from './console-control.js';
+import type { DeviceSpec } from './device-spec.js';
+import { DiskControl, type ResizeDisk } from './disk-control.js';
+import type { HostSide } from './host-side.js';
+
+/** What the host's sides need of their VM. */
+export interface HostSurroundings {
+  /** The device in a slot of the machine that is on. */
+  readonly core: (slot: number) => VirtioDeviceCore | undefined;
+  /** Bytes of guest memory. */
+  readonly memory: number;
+  readonly resizeDisk: ResizeDisk;
+}
+
+/** By slot of the device. */
+export class HostSides {
+  readonly balloon: BalloonControl | undefined;
+  readonly console: ConsoleControl | undefined;
+  readonly disks: readonly DiskControl[];
+  private readonly sides: readonly (HostSide | undefined)[];
+
+  constructor(specs: readonly DeviceSpec[], surroundings: HostSurroundings) {
+    const { core, resizeDisk } = surroundings;
+    this.sides = specs.map((spec, slot) => makeSide(spec, slot, surroundings));
+    this.disks = specs.flatMap(({ kind }, slot) =>
+      kind === 'block' ? [new DiskControl(() => core(slot), slot, resizeDisk)] : [],
+    );
+    this.balloon = this.sides.find((side) => side instanceof BalloonControl);
+    this.console = this.sides.find((side) => side instanceof ConsoleControl);
+  }
+
+  onPowerOn(): void {
+    for (const side of this.sides) side?.onPowerOn?.();
+  }
+
+  /** @param slots the devices that have rung, a bit set */
+  onDoorbells(slots: number): void {
+    this.sides.forEach((side, slot) => {
+      if ((slots & (1 << slot)) !== 0) side?.onDoorbell?.();
+    });
+  }
+
+  onStopped(): void {
+    for (const side of this.sides) side?.onStopped?.();
+  }
+
+  end(): void {
+    for (const side of this.sides) side?.end?.();
+  }
+}
+
+function makeSide(
+  spec: DeviceSpec,
+  slot: number,
+  { core, memory }: HostSurroundings,
+): HostSide | undefined {
+  const present = (): VirtioDeviceCore | undefined => core(slot);
+  switch (spec.kind) {
+    case 'balloon':
+      return new BalloonControl(() => present()?.device as BalloonDevice | undefined, memory);
+    case 'console':
+      return new ConsoleControl(present, spec.options);
+    default:
+      return undefined;
+  }
+}
