@@ -1,5 +1,10 @@
 /** Virtio devices: what to implement one with, and what to put it into a machine with. */
 export { Feature, Status, DeviceType } from './constants.js';
+export { ConsoleDevice } from './console/console.js';
+export type { ConsoleOptions } from './console/console.js';
+export { ConsolePortHost, openConsolePorts } from './console/console-host.js';
+export type { ConsoleCore } from './console/console-host.js';
+export type { ConsolePortOptions, ConsoleShape } from './console/console-options.js';
 export { readLittleEndian, writeLittleEndian } from './device.js';
 export type {
   ConfigAccessSize,
@@ -10,6 +15,8 @@ export type {
 } from './device.js';
 export { VirtioRegisters, planVirtioRegisters } from './device-registers.js';
 export type { VirtioRegisterPlan } from './device-registers.js';
+export { PMEM_ALIGNMENT, PmemDevice, pmemRegionBytes } from './pmem/pmem.js';
+export type { PmemFlush, PmemOptions } from './pmem/pmem.js';
 export type { DescriptorChain } from './queue/descriptor-chain.js';
 export type { RamSource } from './queue/guest-ram.js';
 export { IOVEC_WORDS } from './queue/segments.js';

@@ -118,6 +118,22 @@ describe('inflate and deflate', () => {
     expect(made.rings[INFLATE]!.take()).toHaveLength(1);
   });
 
+  test.each([
+    ['the descriptor table', 0],
+    ['the available ring', 1],
+    ['the used ring', 2],
+  ])('C22: a driver that balloons %s away stands still or needs a reset', (_, area) => {
+    const made = bench();
+    const { place } = made.rings[INFLATE]!;
+    const page = [place.descriptors, place.driver, place.device][area]! / PAGE;
+    sendPages(made, INFLATE, [page]);
+    for (let i = 0; i < 200; i++) sendPages(made, INFLATE, [0x50]);
+    expect(made.lines.length).toBeLessThan(12);
+    expect(made.start(ALL).needsReset).toBe(false);
+    sendPages(made, INFLATE, [0x50]);
+    expect(made.rings[INFLATE]!.take()).toHaveLength(1);
+  });
+
   test.each([0, 1, 3, 5, 1023])('F12: %d bytes of page numbers', (length) => {
     const made = bench();
     made.ram.set(BUFFER, 4, 0x50);

@@ -68,6 +68,13 @@ describe('guest to host', () => {
     expect(bench.printed(0)).toBe(1);
   });
 
+  test('F10: escape sequences are bytes like any others', () => {
+    const bench = opened(0);
+    const text = Buffer.from('\x1b]0;title\x07\x1b[2J\x00\xff\x9b6n', 'latin1');
+    bench.print(0, text);
+    expect(Buffer.from(bench.hosts[0]!.take())).toEqual(text);
+  });
+
   test('F10: without the host nobody waits; what is dropped is counted', () => {
     const bench = new ConsoleBench().boot();
     for (let i = 0; i < 10; i++) bench.print(0, pattern(1000));
@@ -109,7 +116,7 @@ describe('guest to host', () => {
     expect(bench.needsReset).toBe(false);
   });
 
-  test('F10: a gigabyte with a stalled reader leaves the state as large as it was', () => {
+  test('F10, K3: a gigabyte with a stalled reader leaves the state as large as it was', () => {
     const bench = opened(0);
     const pieces = Array.from({ length: 64 }, () => ({ address: 0, length: RAM_SIZE }));
     for (let i = 0; i < 16; i++) {

@@ -67,6 +67,21 @@ describe('features', () => {
     expect(without.offered()).toEqual(offered.filter((bit) => bit !== 29));
   });
 
+  test.each([
+    ['ACCESS_PLATFORM', 33],
+    ['RING_PACKED', 34],
+    ['G-10: IN_ORDER', 35],
+    ['ORDER_PLATFORM', 36],
+    ['G-12: SR_IOV', 37],
+    ['NOTIFICATION_DATA', 38],
+    ['NOTIF_CONFIG_DATA', 39],
+    ['ADMIN_VQ', 41],
+    ['DEVICE SUSPEND', 43],
+  ])('G-5: %s is not there, not offered and not accepted', (_, bit) => {
+    expect(fresh().offered()).not.toContain(bit);
+    expect(fresh().negotiate([32, bit])).toBe(false);
+  });
+
   test('G-4: any valid subset is accepted', () => {
     for (const features of [[32], [32, 0], [32, 0, 3, 28, 29, 40, 50], [32, 29]]) {
       expect(fresh().negotiate(features)).toBe(true);

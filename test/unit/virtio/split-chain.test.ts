@@ -105,6 +105,21 @@ describe('chains', () => {
     expect(chains[0]!.readable).toEqual(buffers);
   });
 
+  test('C5: longer than the ring is a loop, longer than the longest chain is refused', () => {
+    expect(
+      refused(({ driver }) => {
+        for (let i = 0; i < 16; i++) driver.descriptor(i, 0x8000 + i, 1, Next, (i + 1) % 16);
+        return 5;
+      }),
+    ).toMatch(/too long/);
+    // Through a table, where 256 is the most that any queue of the device allows.
+    const buffers = Array.from({ length: 257 }, (_, i) => ({ address: 0x8000 + i, length: 1 }));
+    const options = { size: 16, maximumSize: 256 };
+    const longest = pop(({ driver }) => driver.indirect(TABLE, buffers.slice(1)), options);
+    expect(longest.chains[0]!.readable).toHaveLength(256);
+    expect(refused(({ driver }) => driver.indirect(TABLE, buffers), options)).toMatch(/too long/);
+  });
+
   test('C11: descriptors without length carry nothing, wherever they are and point', () => {
     const empty = { address: 0xffff_ffff_ffff_ffffn, length: 0 };
     const { chains } = pop(({ driver }) =>
