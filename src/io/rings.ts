@@ -59,6 +59,8 @@ export class Rings {
   private readonly eventfdDisabled = constant('IORING_CQ_EVENTFD_DISABLED');
   /** With DEFER_TASKRUN the kernel completes nothing but on demand. */
   private readonly enterFlags: number;
+  /** Whether the eventfd can be masked without losing a signal. */
+  private readonly maskable: boolean;
 
   private sqTail: number;
   private cqHead: number;
@@ -68,7 +70,7 @@ export class Rings {
   /** Words of `iovecs` that those SQEs refer to. */
   private iovecsUsed = 0;
 
-  constructor({ memory }: OpenRing) {
+  constructor({ kind, memory }: OpenRing) {
     const { layout } = memory;
     this.handle = memory.handle;
     this.sq = new Int32Array(memory.sq);
@@ -88,6 +90,9 @@ export class Rings {
     this.cqHead = Atomics.load(this.cq, this.cqHeadWord);
     const deferred = (layout.flags & constant('IORING_SETUP_DEFER_TASKRUN')) !== 0;
     this.enterFlags = deferred ? this.getEvents : 0;
+    // Not where other threads of the kernel complete requests: not every version has a barrier
+    // between its store of the tail and its look at IORING_CQ_EVENTFD_DISABLED.
+    this.maskable = deferred || kind === 'threads';
     // SQEs are used in order, so the array that names them never changes.
     const array = layout.sqArray / 4;
     for (let i = 0; i < layout.sqEntries; i++) this.sq[array + i] = i;
@@ -202,20 +207,22 @@ export class Rings {
 
   /** True when `take` would find something. */
   pending(): boolean {
-    return (
-      Atomics.load(this.cq, this.cqTailWord) !== this.cqHead ||
-      (Atomics.load(this.sq, this.sqFlagsWord) & this.taskrun) !== 0
-    );
+    return Atomics.load(this.cq, this.cqTailWord) !== this.cqHead || this.hasTaskWork();
+  }
+
+  /** True when requests are done whose completions the kernel has yet to write. */
+  private hasTaskWork(): boolean {
+    return (Atomics.load(this.sq, this.sqFlagsWord) & this.taskrun) !== 0;
   }
 
   /** No signals of the eventfd for completions that are about to be taken. */
   maskEventfd(): void {
-    Atomics.store(this.cq, this.cqFlagsWord, this.eventfdDisabled);
+    if (this.maskable) Atomics.store(this.cq, this.cqFlagsWord, this.eventfdDisabled);
   }
 
   /** Signals again; what came meanwhile is `pending`. */
   unmaskEventfd(): void {
-    Atomics.store(this.cq, this.cqFlagsWord, 0);
+    if (this.maskable) Atomics.store(this.cq, this.cqFlagsWord, 0);
   }
 
   /** True while completions are being delivered. */
@@ -226,9 +233,7 @@ export class Rings {
   /** Delivers the completions that are there now; not those that come while it does. */
   take(sink: CompletionSink): number {
     if (this.taking) return 0;
-    if ((Atomics.load(this.sq, this.sqFlagsWord) & this.taskrun) !== 0) {
-      this.enter(this.handle, 0, this.getEvents);
-    }
+    if (this.hasTaskWork()) this.enter(this.handle, 0, this.getEvents);
     const { cq, cqesWord, cqMask } = this;
     const tail = Atomics.load(cq, this.cqTailWord);
     let head = this.cqHead;

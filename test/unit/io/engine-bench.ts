@@ -10,9 +10,41 @@ import {
   type IoFile,
   type IoSegments,
 } from '../../../src/io/index.js';
-import { native } from '../../../src/kvm/native.js';
+import { constant, native } from '../../../src/kvm/native.js';
 
-export const KINDS: IoEngineKind[] = ['io_uring', 'threads'];
+/** An engine as it is on some host. */
+export interface Variant {
+  readonly name: string;
+  readonly kind: IoEngineKind;
+  /** IORING_SETUP_* that this kernel does not know. */
+  readonly unknownFlags: number;
+}
+
+export const VARIANTS: Variant[] = [
+  { name: 'io_uring', kind: 'io_uring', unknownFlags: 0 },
+  {
+    name: 'io_uring of Linux 5.19',
+    kind: 'io_uring',
+    unknownFlags: constant('IORING_SETUP_DEFER_TASKRUN') | constant('IORING_SETUP_SINGLE_ISSUER'),
+  },
+  { name: 'io_uring of Linux 5.10', kind: 'io_uring', unknownFlags: ~0 },
+  { name: 'threads', kind: 'threads', unknownFlags: 0 },
+];
+
+/** Creates an engine while io_uring_setup refuses some flags. */
+function createOnVariant(variant: Variant, options: IoEngineOptions): IoEngine {
+  const addon = native();
+  const open = addon.ringOpenUring;
+  const spy = jest.spyOn(addon, 'ringOpenUring').mockImplementation((entries, flags, ...rest) => {
+    if ((flags & variant.unknownFlags) === 0) return open(entries, flags, ...rest);
+    throw Object.assign(new Error('io_uring_setup: invalid argument'), { code: 'EINVAL' });
+  });
+  try {
+    return createIoEngine({ ...options, kind: variant.kind });
+  } finally {
+    spy.mockRestore();
+  }
+}
 
 /** Host memory with a known address; `bytes` are its first GiB. */
 export class Memory {
@@ -58,9 +90,8 @@ export class EngineBench {
   private readonly fds: number[] = [];
   private nextToken = 1_000_000;
 
-  constructor(kind: IoEngineKind, options: Partial<IoEngineOptions> = {}) {
-    this.engine = createIoEngine({
-      kind,
+  constructor(variant: Variant, options: Partial<IoEngineOptions> = {}) {
+    this.engine = createOnVariant(variant, {
       memories: [this.memory.id],
       onBatch: () => {
         this.batches++;

@@ -172,10 +172,10 @@ const PROGRAMS = {
       await message(worker);
       await worker.terminate();
     };
-    for (let i = 0; i < 5; i++) await once();
+    for (let i = 0; i < 3; i++) await once();
     await later(200);
     const before = resources();
-    for (let i = 0; i < 30; i++) await once();
+    for (let i = 0; i < 12; i++) await once();
     await later(200);
     report({ before, after: resources() });
   },

@@ -1,30 +1,42 @@
 /** Both engines against real files, with the results of the system calls. */
 import { createHash, randomBytes } from 'node:crypto';
-import { fstatSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  openSync,
+  readFileSync,
+  statfsSync,
+  unlinkSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import path from 'node:path';
 import { MAX_SEGMENTS, createIoEngine } from '../../../src/io/index.js';
 import { thrownBy } from '../../support/thrown.js';
-import { EngineBench, KINDS, Memory, segments } from './engine-bench.js';
+import { EngineBench, VARIANTS, Memory, segments } from './engine-bench.js';
 
 const EBADF = -9;
 const EFAULT = -14;
 const EFBIG = -27;
+const ENOSPC = -28;
 const EOPNOTSUPP = -95;
+const TMPFS_MAGIC = 0x01021994n;
 const PUNCH_HOLE_KEEP_SIZE = 3;
 
 function sha256(bytes: Uint8Array): string {
   return createHash('sha256').update(bytes).digest('hex');
 }
 
-describe.each(KINDS)('%s', (kind) => {
+describe.each(VARIANTS)('$name', (variant) => {
   let bench: EngineBench;
   beforeEach(() => {
-    bench = new EngineBench(kind, { entries: 32 });
+    bench = new EngineBench(variant, { entries: 32 });
   });
   afterEach(() => bench.close());
 
   test('says what it is', () => {
-    expect(bench.engine.kind).toBe(kind);
+    expect(bench.engine.kind).toBe(variant.kind);
     expect(bench.engine.capacity).toBe(32);
     expect(bench.engine.inFlight).toBe(0);
   });
@@ -240,6 +252,41 @@ describe.each(KINDS)('%s', (kind) => {
     expect(engine.reap()).toBe(0);
   });
 
+  test('direct I/O, which always waits for the device', async () => {
+    const { engine, memory } = bench;
+    writeFileSync(path.join(bench.directory, 'a'), randomBytes(2 ** 20));
+    const { file } = bench.open('a', constants.O_RDWR | constants.O_DIRECT);
+    for (let round = 0; round < 20; round++) {
+      for (let i = 0; i < 32; i++) {
+        const piece = segments([memory.address + i * 4096, 4096]);
+        expect(engine.readv(file, piece, ((i * 7 + round) % 256) * 4096, i)).toBe(true);
+      }
+      if (round % 2 === 0) engine.submit();
+      else engine.submitAndReap();
+      // Nothing but the event loop brings them.
+      while (engine.inFlight > 0) await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect(bench.completions.length).toBe(20 * 32);
+    expect(bench.completions.every(({ result }) => result === 4096)).toBe(true);
+    const content = readFileSync(path.join(bench.directory, 'a'));
+    const start = (19 + 31 * 7) % 256;
+    const last = memory.bytes.subarray(31 * 4096, 32 * 4096);
+    expect(content.subarray(start * 4096, (start + 1) * 4096).equals(last)).toBe(true);
+  });
+
+  /** A tmpfs with an end, which refuses at once what is longer than it is. */
+  const small = statfsSync('/dev/shm', { bigint: true });
+  const limited = small.type === TMPFS_MAGIC && small.blocks > 0n && small.blocks < 2n ** 28n;
+  (limited ? test : test.skip)('ENOSPC', async () => {
+    const name = `/dev/shm/vexit-io-${process.pid}`;
+    const fd = openSync(name, 'w+');
+    unlinkSync(name);
+    const file = bench.engine.register(fd);
+    closeSync(fd);
+    const size = 2 ** 41;
+    expect(await bench.run((io, token) => io.fallocate(file, 0, 0, size, token))).toBe(ENOSPC);
+  });
+
   test('completions through the event loop end with onBatch', async () => {
     const { engine, memory } = bench;
     const { file } = bench.open('a');
@@ -299,7 +346,7 @@ describe.each(KINDS)('%s', (kind) => {
     const { memory } = bench;
     const counts = new Map<number, number>();
     const piece = segments([memory.address, 512]);
-    const chained = new EngineBench(kind, {
+    const chained = new EngineBench(variant, {
       entries: 4,
       onCompletion: (token) => {
         const count = (counts.get(token) ?? 0) + 1;
@@ -323,7 +370,7 @@ describe.each(KINDS)('%s', (kind) => {
   });
 
   test('close completes everything once, and refuses what comes later', async () => {
-    const closing = new EngineBench(kind, { entries: 32, threads: 1 });
+    const closing = new EngineBench(variant, { entries: 32, threads: 1 });
     const { engine, memory } = closing;
     const { file } = closing.open('a');
     const megabyte = segments([memory.address, 2 ** 20]);
@@ -352,7 +399,7 @@ describe.each(KINDS)('%s', (kind) => {
 
   test('a completion that throws loses no other', async () => {
     let thrown = 0;
-    const throwing = new EngineBench(kind, {
+    const throwing = new EngineBench(variant, {
       onCompletion: (token) => {
         if (token < 2 && thrown++ < 2) throw new Error(`completion ${token}`);
       },

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { Random, SEED } from '../virtio/fuzz.js';
-import { EngineBench, KINDS } from './engine-bench.js';
+import { EngineBench, VARIANTS } from './engine-bench.js';
 
 const REQUESTS = 100_000;
 /** One request at a time in each strip of the file, because requests are not ordered. */
@@ -22,7 +22,7 @@ interface Pending {
   pieces: { at: number; length: number }[];
 }
 
-test.each(KINDS)('%s: 100000 random requests do what a model does', async (kind) => {
+test.each(VARIANTS)('$name: 100000 random requests do what a model does', async (variant) => {
   const random = new Random(SEED);
   const noise = randomBytes(2 * STRIP);
   const model = randomBytes(STRIPS * STRIP);
@@ -31,7 +31,7 @@ test.each(KINDS)('%s: 100000 random requests do what a model does', async (kind)
   let started = 0;
   let wrong = 0;
 
-  const bench: EngineBench = new EngineBench(kind, {
+  const bench: EngineBench = new EngineBench(variant, {
     entries: STRIPS,
     onCompletion: (token, result) => {
       finish(token, result);
