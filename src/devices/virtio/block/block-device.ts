@@ -339,25 +339,26 @@ export class BlockDevice implements VirtioDevice {
       break;
     }
     const count = this.queueSizes.length;
-    // Another queue is the first each time, so that none has all the room.
-    this.firstQueue = (this.firstQueue + 1) % count;
-    for (let i = 0; i < count; i++) {
-      const index = (this.firstQueue + i) % count;
-      const waits = this.blocked[index] === true && !this.held;
-      if (waits || this.done[index]!.length > 0) context.runQueue(index, this.continueTurn);
+    // Requests that have ended make room, which another queue has first each time. A queue that is
+    // the only one to wait pushes and goes on in one turn.
+    const waiting = this.held ? 0 : this.blocked.filter((waits) => waits).length;
+    for (let index = 0; index < count; index++) {
+      const alone = waiting === 1 && this.blocked[index] === true;
+      if (this.done[index]!.length > 0 && !alone) context.runQueue(index, this.settleTurn);
+    }
+    if (waiting > 0) {
+      this.firstQueue = (this.firstQueue + 1) % count;
+      for (let i = 0; i < count; i++) {
+        const index = (this.firstQueue + i) % count;
+        if (this.blocked[index] === true) context.runQueue(index, this.pumpTurn);
+      }
     }
     backend.submit();
   }
 
-  private readonly continueTurn = (queue: VirtQueue): void => {
-    this.turn = queue.index;
-    try {
-      if (this.blocked[queue.index] === true && !this.held) this.pump(queue, this.backend!);
-      else this.settle(queue);
-    } finally {
-      this.turn = -1;
-    }
-  };
+  private readonly settleTurn = (queue: VirtQueue): void => this.settle(queue);
+
+  private readonly pumpTurn = (queue: VirtQueue): void => this.process(queue);
 
   /** Pushes the requests of a queue that have ended. */
   private settle(queue: VirtQueue): void {
