@@ -412,7 +412,7 @@ describe('a header that anybody has written', () => {
     const reencode = (change: (header: Buffer) => void): string => {
       const header = encodeHeader(good);
       change(header);
-        header.fill(0, 80, 112);
+      header.fill(0, 80, 112);
       header.set(createHash('sha256').update(header).digest(), 80);
       return String(decodeHeader(header));
     };

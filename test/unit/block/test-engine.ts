@@ -105,8 +105,12 @@ export class TestEngine implements IoEngine {
       const bytes = Buffer.concat(pieces);
       const count = writevSync(fd, pieces, offset);
       const journal = this.journals.get(fd);
-      if (journal !== undefined && dataSync) journal.sync([{ offset, bytes }]);
-      else journal?.entries.push({ offset, bytes });
+      if (journal !== undefined && dataSync) {
+        // What was written there before cannot come back after it.
+        for (const entry of journal.entries) overwrite(entry, offset, bytes);
+        journal.sync([{ offset, bytes }]);
+      }
+      if (!dataSync) journal?.entries.push({ offset, bytes });
       return count;
     });
   }
@@ -196,6 +200,17 @@ export class TestEngine implements IoEngine {
   close(): Promise<void> {
     return Promise.resolve();
   }
+}
+
+function overwrite(
+  entry: { offset: number; bytes: Uint8Array },
+  offset: number,
+  bytes: Uint8Array,
+): void {
+  const from = Math.max(entry.offset, offset);
+  const to = Math.min(entry.offset + entry.bytes.length, offset + bytes.length);
+  if (to <= from) return;
+  entry.bytes.set(bytes.subarray(from - offset, to - offset), from - entry.offset);
 }
 
 function total({ count, lengths }: IoSegments): number {

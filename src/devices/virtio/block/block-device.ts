@@ -341,7 +341,8 @@ export class BlockDevice implements VirtioDevice {
     const count = this.queueSizes.length;
     // Requests that have ended make room, which another queue has first each time. A queue that is
     // the only one to wait pushes and goes on in one turn.
-    const waiting = this.held ? 0 : this.blocked.filter((waits) => waits).length;
+    let waiting = 0;
+    for (let i = 0; i < count && !this.held; i++) if (this.blocked[i] === true) waiting++;
     for (let index = 0; index < count; index++) {
       const alone = waiting === 1 && this.blocked[index] === true;
       if (this.done[index]!.length > 0 && !alone) context.runQueue(index, this.settleTurn);
