@@ -49,6 +49,8 @@ const BUILD_PACKAGES = [
 const TEST_PACKAGES = [
   ['acpica-tools', inPath('iasl')],
   ['cpio', inPath('cpio')],
+  ['e2fsprogs', isFile('/sbin/mkfs.ext4')],
+  ['fakeroot', inPath('fakeroot')],
   ['seabios', isFile('/usr/share/seabios/bios.bin')],
 ];
 const CHECK_PACKAGES = [['clang-format', inPath('clang-format')]];

@@ -29,7 +29,7 @@ async function aptGet(args: readonly string[], options: RunOptions): Promise<voi
   if (prefix === undefined) {
     throw new VexitError(
       'ERR_GUEST_BUILD',
-      'building the default guest needs Debian packages, and installing them needs root',
+      'Debian packages or their lists are missing, and apt-get needs root',
       `run: sudo apt-get ${args.join(' ')}`,
     );
   }

@@ -12,6 +12,15 @@ export interface RunOptions {
   /** Gets every line of output. */
   readonly log?: BuildLog;
   readonly onLine?: (line: string) => void;
+  /** Exit statuses that are a success; default 0 alone. */
+  readonly statuses?: readonly number[];
+  /** What ends the program when the signal is aborted; default SIGTERM. */
+  readonly stopWith?: NodeJS.Signals;
+  /**
+   * In a process group of its own, where a terminal's Ctrl-C does not reach it. An abort ends all
+   * of the group.
+   */
+  readonly ownGroup?: boolean;
 }
 
 /**
@@ -23,15 +32,21 @@ export async function run(
   args: readonly string[],
   options: RunOptions,
 ): Promise<string> {
-  const { signal, log, onLine } = options;
+  const { signal, log, onLine, statuses = [0], stopWith = 'SIGTERM', ownGroup = false } = options;
   signal.throwIfAborted();
   log?.line(`$ ${[program, ...args].join(' ')}`);
   const child = spawn(program, args, {
     cwd: options.cwd,
     env: { ...process.env, LC_ALL: 'C', DEBIAN_FRONTEND: 'noninteractive', ...options.env },
     stdio: ['ignore', 'pipe', 'pipe'],
+    detached: ownGroup,
   });
-  const stop = (): void => void child.kill('SIGTERM');
+  const stop = (): void => {
+    // A group without a member left is no group: then there is nothing to stop.
+    if (ownGroup && child.exitCode === null && child.pid !== undefined)
+      process.kill(-child.pid, stopWith);
+    else child.kill(stopWith);
+  };
   signal.addEventListener('abort', stop, { once: true });
   const stdout: string[] = [];
   const tail: string[] = [];
@@ -50,7 +65,9 @@ export async function run(
   const failure = await new Promise<string | undefined>((resolve) => {
     child.once('error', (error) => resolve(error.message));
     child.once('close', (code, killed) => {
-      resolve(code === 0 ? undefined : (killed ?? `status ${code ?? 1}`));
+      resolve(
+        code !== null && statuses.includes(code) ? undefined : (killed ?? `status ${code ?? 1}`),
+      );
     });
   });
   signal.removeEventListener('abort', stop);
