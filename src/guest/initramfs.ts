@@ -1,5 +1,5 @@
 /** The default guest's root file system: busybox and the agent in an uncompressed archive. */
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { copyFile, readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { buildAgent, AGENT_TOOLS } from './agent-build.js';
 import { assetsOf, contentOf } from './assets.js';
@@ -46,8 +46,17 @@ const UNLINKED = new Set([
 /** Paths of built files. */
 export interface GuestInitramfs {
   readonly initramfs: string;
-  /** The agent alone, for other initramfs. */
+  /** The agent alone, for other initramfs and for disks. */
   readonly agent: string;
+  /** Busybox alone. */
+  readonly busybox: string;
+  /** What busybox says its applets are: one path a line. */
+  readonly applets: string;
+}
+
+/** The applets that get a link. */
+export function linkedApplets(applets: readonly string[]): string[] {
+  return applets.filter((applet) => !UNLINKED.has(path.posix.basename(applet)));
 }
 
 /**
@@ -58,7 +67,6 @@ export function initramfsEntries(
   busybox: Uint8Array,
   applets: readonly string[],
 ): CpioEntry[] {
-  const links = applets.filter((applet) => !UNLINKED.has(path.posix.basename(applet)));
   return [
     ...DIRECTORIES.map(([directory, mode]) => ({ path: directory, mode: S_IFDIR | mode })),
     { path: 'dev/console', mode: S_IFCHR | 0o600, device: { major: 5, minor: 1 } },
@@ -70,11 +78,8 @@ export function initramfsEntries(
     {
       path: '.vexit/applets',
       mode: S_IFREG | 0o644,
-      data: links
-        .map(
-          (link) => `${link}
-`,
-        )
+      data: linkedApplets(applets)
+        .map((link) => `${link}\n`)
         .join(''),
     },
   ];
@@ -91,9 +96,15 @@ async function build(directory: string, signal: AbortSignal, progress: Progress)
     const agent = path.join(directory, 'init');
     await buildAgent(work, agent, options);
     const busybox = path.join(unpacked, 'bin', 'busybox');
-    const applets = (await run(busybox, ['--list-full'], { signal })).split('\n');
-    const entries = initramfsEntries(await readFile(agent), await readFile(busybox), applets);
+    const applets = await run(busybox, ['--list-full'], { signal });
+    const entries = initramfsEntries(
+      await readFile(agent),
+      await readFile(busybox),
+      applets.split('\n'),
+    );
     await writeFile(path.join(directory, 'initramfs.cpio'), writeCpio(entries));
+    await copyFile(busybox, path.join(directory, 'busybox'));
+    await writeFile(path.join(directory, 'applets'), applets);
     await rm(work, { recursive: true, force: true });
   });
 }
@@ -107,7 +118,7 @@ export async function ensureGuestInitramfs(
   signal?: AbortSignal,
 ): Promise<GuestInitramfs> {
   const sources = await assetsOf('init', /\.[ch]$/);
-  const layout = JSON.stringify([DIRECTORIES, FILES, [...UNLINKED]]);
+  const layout = JSON.stringify([DIRECTORIES, FILES, [...UNLINKED], ['busybox', 'applets']]);
   const directory = await ensureArtifact(
     {
       name: 'initramfs',
@@ -120,5 +131,7 @@ export async function ensureGuestInitramfs(
   return {
     initramfs: path.join(directory, 'initramfs.cpio'),
     agent: path.join(directory, 'init'),
+    busybox: path.join(directory, 'busybox'),
+    applets: path.join(directory, 'applets'),
   };
 }

@@ -28,13 +28,20 @@ struct run_request {
     char **env;
     const char *cwd;
     const char *hostname;
-    bool invalid; /* it must not be run */
+    int invalid; /* it must not be run: the errno to tell */
     bool has_user;
     uid_t uid;
     gid_t gid;
     bool tty;
     bool stay; /* do not power off after the command */
     unsigned short rows, cols;
+};
+
+/* The root file system that the kernel's command line names; NULL where it says nothing. */
+struct root_request {
+    const char *source; /* NULL: the root stays what it is */
+    const char *type, *options, *init;
+    bool read_only;
 };
 
 /* The agent channel. A closed one swallows frames and never has room for less. */
@@ -70,6 +77,14 @@ struct session {
 /* setup.c */
 void setup_system(void);
 void setup_host(const char *hostname);
+
+/* root.c */
+bool root_in_memory(void);
+bool root_keeps_tmp(void);
+void parse_root(char *line, struct root_request *root);
+void read_root(struct root_request *root);
+int enter_root(const struct root_request *root);
+void become_init(const struct root_request *root, char **argv, struct channel *channel);
 
 /* applets.c */
 void link_applets(bool now);

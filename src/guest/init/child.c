@@ -13,8 +13,9 @@
 
 #include "agent.h"
 
-static const char WELCOME[] = "Welcome to vexit. The root file system is in memory.\n"
-                              "To power the guest off, leave the shell (exit or Ctrl-D).\n";
+static const char WELCOME[] =
+    "Welcome to vexit. The root file system is %s.\n"
+    "To power the guest off, leave the shell (exit or Ctrl-D).\n";
 
 /* The terminal behind /dev/console: the last name in the kernel's list of active consoles. */
 static int open_console_tty(void) {
@@ -64,6 +65,10 @@ static void set_environment(const struct run_request *request) {
     for (char **var = request->env; *var; var++) putenv(*var);
 }
 
+static int greet(void) {
+    return dprintf(STDOUT_FILENO, WELCOME, root_in_memory() ? "in memory" : "on a disk");
+}
+
 /* In the child: becomes the command or tells the parent why not through `report`. */
 static void become(const struct run_request *request, const int streams[3], bool terminal,
                    int report) {
@@ -80,7 +85,7 @@ static void become(const struct run_request *request, const int streams[3], bool
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     set_environment(request);
-    if (!request->argv && write(STDOUT_FILENO, WELCOME, sizeof WELCOME - 1) < 0) goto fail;
+    if (!request->argv && greet() < 0) goto fail;
     if (request->has_user &&
         (setgroups(0, NULL) < 0 || setgid(request->gid) < 0 || setuid(request->uid) < 0))
         goto fail;

@@ -10,16 +10,37 @@
 
 static struct channel channel;
 static struct run_request request;
+static struct root_request root;
+
+#define MESSAGE_MAX 512
+
+static size_t format(char line[MESSAGE_MAX], const char *what, const char *detail, int error) {
+    int n = snprintf(line, MESSAGE_MAX, "vexit-init: %s%s%s%s%s\n", what, detail ? " " : "",
+                     detail ? detail : "", error ? ": " : "", error ? strerror(error) : "");
+    if (n >= MESSAGE_MAX) n = MESSAGE_MAX - 1;
+    return n > 0 ? (size_t)n : 0;
+}
 
 /* One line on the console; `detail` may be NULL, `error` 0. */
 void complain(const char *what, const char *detail, int error) {
-    char line[512];
-    int n = snprintf(line, sizeof line, "vexit-init: %s%s%s%s%s\n", what, detail ? " " : "",
-                     detail ? detail : "", error ? ": " : "", error ? strerror(error) : "");
-    if (n >= (int)sizeof line) n = sizeof line - 1;
-    if (n > 0 && write(STDERR_FILENO, line, (size_t)n) < 0) {
+    char line[MESSAGE_MAX];
+
+    if (write(STDERR_FILENO, line, format(line, what, detail, error)) < 0) {
         /* Nowhere left to complain to. */
     }
+}
+
+/* Never run in memory what was meant to run on the disk. */
+static void refuse(int error) {
+    static const char what[] = "cannot use the root file system on";
+    char line[MESSAGE_MAX];
+
+    complain(what, root.source, error);
+    /* With a command nobody looks at the console. */
+    if (request.argv)
+        channel_send(&channel, GUEST_STDERR, line, format(line, what, root.source, error));
+    /* ENOENT would be said of the command. */
+    request.invalid = error == ENOENT ? ENODEV : error;
 }
 
 /* An initramfs without /dev/console leaves PID 1 without descriptors. */
@@ -35,7 +56,10 @@ static void open_console(void) {
     if (fd > 2) close(fd);
 }
 
-int main(void) {
+int main(int argc, char **argv) {
+    int error;
+
+    (void)argc;
     if (getpid() != 1) {
         complain("runs as PID 1 of a guest only", NULL, 0);
         return 2;
@@ -45,6 +69,10 @@ int main(void) {
     open_console();
     channel_open(&channel);
     read_run_file("/.vexit/run", &request);
+    read_root(&root);
+    error = enter_root(&root);
+    if (error) refuse(error);
+    if (!error && !request.argv) become_init(&root, argv, &channel);
     setup_host(request.hostname);
     link_applets(request.argv != NULL);
     run_session(&request, &channel);

@@ -82,7 +82,7 @@ static void apply(struct run_request *request, const char *key, char *value, siz
         if (!parse_user(value, request)) {
             /* Never run as root what was meant to run as somebody else. */
             complain("not a user (uid or uid:gid):", value, 0);
-            request->invalid = true;
+            request->invalid = EINVAL;
         }
     }
 }

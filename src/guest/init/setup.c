@@ -58,6 +58,7 @@ static void load_modules(void) {
 /* Mounts what is missing; a kernel without one of the file systems is not an error. */
 void setup_system(void) {
     for (size_t i = 0; i < sizeof mounts / sizeof mounts[0]; i++) {
+        if (strcmp(mounts[i].target, "/tmp") == 0 && root_keeps_tmp()) continue;
         mkdir(mounts[i].target, 0755);
         if (mount(mounts[i].type, mounts[i].target, mounts[i].type, mounts[i].flags,
                   mounts[i].options) < 0 &&
