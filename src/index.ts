@@ -8,5 +8,14 @@ export type { AgentChannel, AgentEvents, CommandExit } from './agent/agent-chann
 export type { BootProtocol } from './boot/boot-result.js';
 export { VexitError } from './util/errors.js';
 export type { ErrorCode } from './util/errors.js';
+export { createDisk } from './images/create.js';
+export type { CreateDiskOptions } from './images/create.js';
+export { diskInfo } from './images/info.js';
+export type { DiskInfo } from './images/info.js';
+export { resizeDisk } from './images/resize.js';
+export type { ResizeDiskOptions } from './images/resize.js';
+export { createRootDisk, ensureRootDisk } from './images/root-disk.js';
+export type { CreateRootDiskOptions, RootDiskKind } from './images/root-disk.js';
+export type { Progress, ProgressEvent } from './guest/progress.js';
 export { checkHost } from './machine/host-check.js';
 export type { Check, CheckStatus } from './machine/host-check.js';
