@@ -1,6 +1,7 @@
 /** The command line by yargs: help, completion, and what is wrong with what was typed. */
 import yargs from 'yargs';
 import { completionCommand } from './commands/completion.js';
+import { diskCommand } from './commands/disk.js';
 import { doctorCommand } from './commands/doctor.js';
 import { guestCommand } from './commands/guest.js';
 import { runCommand } from './commands/run.js';
@@ -14,6 +15,7 @@ function parser(args: readonly string[]): ReturnType<typeof yargs> {
     .command(runCommand)
     .command(doctorCommand)
     .command(guestCommand)
+    .command(diskCommand)
     .command(completionCommand)
     .version(version())
     .help()

@@ -1,7 +1,7 @@
 /** Builds the default guest with progress on standard error. */
 import type { Spinner } from 'yocto-spinner' with { 'resolution-mode': 'import' };
 import { ensureDefaultGuest, type DefaultGuest, type GuestSource } from '../guest/default-guest.js';
-import type { ProgressEvent } from '../guest/progress.js';
+import type { Progress, ProgressEvent } from '../guest/progress.js';
 
 /** A line that follows the work on a terminal, one line a step elsewhere. */
 class ProgressLine {
@@ -28,13 +28,18 @@ class ProgressLine {
   }
 }
 
-/** Paths of the default guest's files, built first if they are not there. */
-export async function prepareGuest(source: GuestSource): Promise<DefaultGuest> {
+/** Shows how far the work is while it goes on. */
+export async function withProgress<T>(work: (progress: Progress) => Promise<T>): Promise<T> {
   const { default: yoctoSpinner } = await import('yocto-spinner');
   const line = new ProgressLine(yoctoSpinner({ stream: process.stderr }));
   try {
-    return await ensureDefaultGuest(source, line.report);
+    return await work(line.report);
   } finally {
     line.end();
   }
+}
+
+/** Paths of the default guest's files, built first if they are not there. */
+export function prepareGuest(source: GuestSource): Promise<DefaultGuest> {
+  return withProgress((progress) => ensureDefaultGuest(source, progress));
 }

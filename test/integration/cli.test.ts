@@ -384,19 +384,22 @@ describeKvm('bad input to vexit', () => {
 });
 
 describe('help, version, completion, doctor', () => {
-  test.each(['run', 'doctor', 'guest', 'completion'])('vexit %s --help has examples', (command) => {
-    const { status, stdout, stderr } = vexit([command, '--help']);
-    expect(status).toBe(0);
-    expect(stderr).toBe('');
-    expect(stdout).toContain('Examples:');
-    expect(stdout).toMatch(new RegExp(`vexit ${command}`));
-    expect(stdout.split('\n').every((line) => line.length <= 100)).toBe(true);
-  });
+  test.each(['run', 'doctor', 'guest', 'disk', 'completion'])(
+    'vexit %s --help has examples',
+    (command) => {
+      const { status, stdout, stderr } = vexit([command, '--help']);
+      expect(status).toBe(0);
+      expect(stderr).toBe('');
+      expect(stdout).toContain('Examples:');
+      expect(stdout).toMatch(new RegExp(`vexit ${command}`));
+      expect(stdout.split('\n').every((line) => line.length <= 100)).toBe(true);
+    },
+  );
 
   test('vexit --help lists the commands', () => {
     const { status, stdout } = vexit(['--help']);
     expect(status).toBe(0);
-    for (const command of ['run', 'doctor', 'guest', 'completion']) {
+    for (const command of ['run', 'doctor', 'guest', 'disk', 'completion']) {
       expect(stdout).toContain(`vexit ${command}`);
     }
   });
@@ -430,6 +433,8 @@ describe('help, version, completion, doctor', () => {
     };
     expect(complete('vexit', '')).toEqual(expect.arrayContaining(['run', 'doctor']));
     expect(complete('vexit', 'do')).toContain('doctor');
+    expect(complete('vexit', 'disk', '')).toEqual(['create', 'info', 'resize']);
+    expect(complete('vexit', 'disk', 'resize', '--sh')).toContain('--shrink');
     expect(complete('vexit', 'run', '--mem')).toContain('--memory');
     expect(complete('vexit', 'run', '--boot-protocol', '')).toContain('multiboot');
   });
