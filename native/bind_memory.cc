@@ -45,9 +45,9 @@ static Napi::Value MemoryMapFile(const Napi::CallbackInfo &info) {
         return ThrowArgument(env, "memoryMapFile(fd, length, size in whole pages, writable)");
     vx_memory *memory = nullptr;
     const char *failed = nullptr;
-    int result = vx_memory_map_file(static_cast<int>(fd), static_cast<uint64_t>(length),
-                                    static_cast<uint64_t>(size), info[3].ToBoolean(), &memory,
-                                    &failed);
+    int result =
+        vx_memory_map_file(static_cast<int>(fd), static_cast<uint64_t>(length),
+                           static_cast<uint64_t>(size), info[3].ToBoolean(), &memory, &failed);
     if (result < 0) return ThrowErrno(env, -result, failed);
     return Describe(env, memory);
 }

@@ -28,8 +28,8 @@ struct vx_memory {
 // reference. `*failed` names the system call that failed.
 int vx_memory_create(const char *name, uint64_t size, struct vx_memory **out, const char **failed);
 
-// Maps the first `length` bytes of an open file, shared, followed by zeroes up to `size` (a multiple
-// of the page size). The file is kept open. Returns 0 or a negative errno, as above.
+// Maps the first `length` bytes of an open file, shared, followed by zeroes up to `size` (a
+// multiple of the page size). The file is kept open. Returns 0 or a negative errno, as above.
 int vx_memory_map_file(int fd, uint64_t length, uint64_t size, bool writable,
                        struct vx_memory **out, const char **failed);
 

@@ -166,8 +166,9 @@ export class RawBackend implements BlockBackend {
     return this.start(kind, undefined, offset, length, token, stable);
   }
 
+  /** What the page cache has is done at once, without a trip through the event loop. */
   submit(): void {
-    this.engine.submit();
+    this.engine.submitAndReap();
   }
 
   private start(

@@ -86,7 +86,7 @@ export class TestEngine implements IoEngine {
     return this.pending.length;
   }
 
-  readv({ fd }: IoFile, segments: IoSegments, offset: number, token: number): boolean {
+  readv({ slot: fd }: IoFile, segments: IoSegments, offset: number, token: number): boolean {
     // The list belongs to the caller until the completion: it is looked at when the I/O happens.
     return this.add('readv', fd, offset, total(segments), token, false, (limit) =>
       readvSync(fd, cut(this.space.slices(segments), limit), offset),
@@ -94,7 +94,7 @@ export class TestEngine implements IoEngine {
   }
 
   writev(
-    { fd }: IoFile,
+    { slot: fd }: IoFile,
     segments: IoSegments,
     offset: number,
     token: number,
@@ -115,7 +115,7 @@ export class TestEngine implements IoEngine {
     });
   }
 
-  fdatasync({ fd }: IoFile, token: number): boolean {
+  fdatasync({ slot: fd }: IoFile, token: number): boolean {
     return this.add('fdatasync', fd, 0, 0, token, true, () => {
       fdatasyncSync(fd);
       const journal = this.journals.get(fd);
@@ -125,7 +125,13 @@ export class TestEngine implements IoEngine {
   }
 
   /** Zeroes; holes are the kernel's business. */
-  fallocate({ fd }: IoFile, mode: number, offset: number, length: number, token: number): boolean {
+  fallocate(
+    { slot: fd }: IoFile,
+    mode: number,
+    offset: number,
+    length: number,
+    token: number,
+  ): boolean {
     const punch = FallocateMode.PunchHole + FallocateMode.KeepSize;
     const zero = FallocateMode.ZeroRange + FallocateMode.KeepSize;
     if (mode !== punch && mode !== zero) throw new Error(`fallocate with mode ${mode}`);
@@ -155,6 +161,12 @@ export class TestEngine implements IoEngine {
 
   submit(): void {
     this.submits++;
+  }
+
+  /** Nothing is done before the test says so. */
+  submitAndReap(): number {
+    this.submits++;
+    return 0;
   }
 
   /** Does what is pending, up to `limit` operations, and says so. */
@@ -190,7 +202,7 @@ export class TestEngine implements IoEngine {
   }
 
   register(fd: number): IoFile {
-    return { fd };
+    return { slot: fd };
   }
 
   unregister(): void {
