@@ -409,19 +409,16 @@ describe('a header that anybody has written', () => {
   });
 
   test('unknown flags and versions are refused', () => {
-    const reencode = (change: (header: Buffer) => void): unknown => {
+    const reencode = (change: (header: Buffer) => void): string => {
       const header = encodeHeader(good);
       change(header);
       header.fill(0, 80, 112);
       header.set(createHash('sha256').update(header).digest(), 80);
-      return decodeHeader(header);
+      const decoded = decodeHeader(header);
+      return typeof decoded === 'string' ? decoded : 'accepted';
     };
-    expect(reencode((header) => header.writeUInt32LE(1, 12))).toEqual(
-      expect.stringContaining('features'),
-    );
-    expect(reencode((header) => header.writeUInt32LE(2, 8))).toEqual(
-      expect.stringContaining('version 2'),
-    );
+    expect(reencode((header) => header.writeUInt32LE(1, 12))).toContain('features');
+    expect(reencode((header) => header.writeUInt32LE(2, 8))).toContain('version 2');
   });
 
   test.each([

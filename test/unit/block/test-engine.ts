@@ -25,8 +25,12 @@ export class HostSpace {
     this.next += Math.ceil(length / 4096) * 4096 + 4096;
     this.add(address, length, (offset, count) => [bytes.subarray(offset, offset + count)]);
     this.live++;
-    return { bytes, address, release: () => void this.live-- };
+    return { bytes, address, release: () => this.release() };
   };
+
+  private release(): void {
+    this.live--;
+  }
 
   slices(segments: IoSegments): Uint8Array[] {
     const pieces: Uint8Array[] = [];

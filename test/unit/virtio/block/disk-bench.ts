@@ -39,7 +39,6 @@ export interface SendOptions {
 
 /** Holds requests until it is told to let them end. */
 export class HeldBackend extends MemoryBackend {
-  override readonly concurrent = true;
   readonly calls: {
     name: string;
     offset: number;
