@@ -70,9 +70,9 @@ class Opener {
     const { capacity, concurrent } = probe;
     const readOnly = probe.readOnly || (options.readOnly ?? false);
     await probe.close();
-    const { queues = 1, blockSize = 512 } = options;
-    const named = { ...options, path: backend.module, readOnly, queues: concurrent ? queues : 1 };
-    const size = { capacity, blockSize, physicalBlockSize: blockSize };
+    const { blockSize = 512 } = options;
+    const named = { ...options, path: backend.module, readOnly };
+    const size = { capacity, blockSize, physicalBlockSize: blockSize, concurrent };
     this.specs.push({
       kind: 'block',
       options: diskDeviceOptions(named, size),

@@ -260,6 +260,19 @@ describe('a queue that is watched instead of kicked', () => {
     expect(bench.serve()).toHaveLength(1);
   });
 
+  test('asks for kicks at rest, whatever was pushed in between', () => {
+    const bench = new QueueBench();
+    bench.driver.send(ROOM);
+    bench.queue.begin(true, 64);
+    bench.queue.pop(bench.chain);
+    bench.queue.pop(bench.chain);
+    bench.queue.end(true);
+    expect(bench.driver.usedFlags).toBe(constants.USED_NO_NOTIFY);
+    bench.turn(() => bench.queue.push(bench.registers.words[QueueWord.Epoch]! * 2 ** 16, 0));
+    bench.queue.rest();
+    expect(bench.driver.usedFlags).toBe(0);
+  });
+
   test('is no work while the device leaves its chains for later', () => {
     const bench = new QueueBench();
     bench.driver.send(ROOM);

@@ -48,6 +48,7 @@ export class BlockDevice implements VirtioDevice {
   readonly queueSizes: readonly number[];
   readonly configBytes = CONFIG_BYTES;
   readonly stateBytes: number;
+  readonly queueGroups: readonly number[];
 
   private context!: DeviceContext;
   private chain!: DescriptorChain;
@@ -98,6 +99,7 @@ export class BlockDevice implements VirtioDevice {
     this.features = offeredFeatures(options);
     this.queueSizes = Array<number>(queues).fill(queueSize);
     this.stateBytes = blockStateBytes(queues);
+    this.queueGroups = this.queueSizes.map((_, i) => (options.concurrent === true ? i : 0));
     this.depth = depth;
     this.done = this.queueSizes.map(() => []);
     this.blocked = this.queueSizes.map(() => false);
@@ -339,25 +341,33 @@ export class BlockDevice implements VirtioDevice {
       break;
     }
     const count = this.queueSizes.length;
-    // Requests that have ended make room, which another queue has first each time. A queue that is
-    // the only one to wait pushes and goes on in one turn.
-    let waiting = 0;
-    for (let i = 0; i < count && !this.held; i++) if (this.blocked[i] === true) waiting++;
-    for (let index = 0; index < count; index++) {
-      const alone = waiting === 1 && this.blocked[index] === true;
-      if (this.done[index]!.length > 0 && !alone) context.runQueue(index, this.settleTurn);
+    let concerned = 0;
+    for (let index = 0; index < count; index++) if (this.concerns(index)) concerned++;
+    // Requests that have ended make room, which another queue has first each time. One queue alone
+    // pushes and goes on in a single turn.
+    this.firstQueue = (this.firstQueue + 1) % count;
+    for (let index = 0; index < count && concerned > 1; index++) {
+      if (this.done[index]!.length > 0) context.runQueue(index, this.settleTurn);
     }
-    if (waiting > 0) {
-      this.firstQueue = (this.firstQueue + 1) % count;
-      for (let i = 0; i < count; i++) {
-        const index = (this.firstQueue + i) % count;
-        if (this.blocked[index] === true) context.runQueue(index, this.pumpTurn);
-      }
+    for (let i = 0; i < count && concerned > 0; i++) {
+      const index = (this.firstQueue + i) % count;
+      // It looks for new chains as well: whoever pops last asks the driver for kicks.
+      if (this.concerns(index))
+        context.runQueue(index, this.held ? this.settleTurn : this.pumpTurn);
     }
     backend.submit();
   }
 
-  private readonly settleTurn = (queue: VirtQueue): void => this.settle(queue);
+  /** Something of a queue has ended, or it waits for that. */
+  private concerns(index: number): boolean {
+    return this.done[index]!.length > 0 || (this.blocked[index] === true && !this.held);
+  }
+
+  /** Pushes only; the queue is looked at later, so that its driver is asked for kicks again. */
+  private readonly settleTurn = (queue: VirtQueue): void => {
+    this.settle(queue);
+    this.blocked[queue.index] = true;
+  };
 
   private readonly pumpTurn = (queue: VirtQueue): void => this.process(queue);
 
@@ -481,7 +491,6 @@ export class BlockDevice implements VirtioDevice {
   release(): void {
     if (!this.held) return;
     this.held = false;
-    this.blocked.fill(true);
     this.deliver();
   }
 

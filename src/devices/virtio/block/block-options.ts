@@ -29,6 +29,8 @@ export interface BlockDeviceOptions {
   readonly cache?: DiskCache;
   /** 1 unless given, at most 64. */
   readonly queues?: number;
+  /** Several threads may serve queues, each with a backend of its own; see `BlockBackend`. */
+  readonly concurrent?: boolean;
   /** Entries of a queue: a power of two from 4 to 512; 256 unless given. */
   readonly queueSize?: number;
   /** Requests in flight in a thread; 128 unless given. */

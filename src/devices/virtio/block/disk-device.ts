@@ -12,7 +12,7 @@ function limit(perSecond: number, burst = Math.max(1, perSecond / 10)): RateLimi
 /** Plain data for `new BlockDevice`, the same in every thread. */
 export function diskDeviceOptions(
   disk: DiskOptions,
-  opened: Pick<OpenDisk, 'capacity' | 'blockSize' | 'physicalBlockSize'>,
+  opened: Pick<OpenDisk, 'capacity' | 'blockSize' | 'physicalBlockSize' | 'concurrent'>,
 ): BlockDeviceOptions {
   const { bytesPerSecond, bytesBurst, operationsPerSecond, operationsBurst } = disk;
   return {
@@ -21,6 +21,7 @@ export function diskDeviceOptions(
     readOnly: disk.readOnly ?? false,
     cache: disk.cache ?? 'writeback',
     queues: disk.queues ?? 1,
+    concurrent: opened.concurrent,
     blockSize: opened.blockSize,
     topology: { physicalBlockSize: opened.physicalBlockSize },
     discard: disk.discard ?? true,

@@ -189,10 +189,13 @@ export class SplitQueue implements QueueControl {
     words[QueueWord.NextAvailable] = this.nextAvailable;
     words[QueueWord.InFlight] = this.taken;
     this.publish();
-    this.drained = this.sawEmpty && this.failure === undefined;
-    if (polled)
-      this.looked = this.drained ? this.nextAvailable : this.driver.load16(this.driverArea + 2);
-    else if (this.drained) this.allowKicks();
+    const empty = this.sawEmpty && this.failure === undefined;
+    if (polled) {
+      this.drained = empty;
+      this.looked = empty ? this.nextAvailable : this.driver.load16(this.driverArea + 2);
+    } else if (empty) {
+      this.allowKicks();
+    }
   }
 
   pending(): boolean {

@@ -430,6 +430,22 @@ describe('state', () => {
     }
   });
 
+  test('S-9: after completions the driver is asked for kicks, held in between or not', async () => {
+    const made = disk();
+    const ring = made.rings[0]!;
+    made.send(T.In, 0, { room: 512, notify: false });
+    made.core.serve(0, true);
+    made.finish();
+    expect(ring.availableEvent).toBe(1);
+    made.send(T.In, 0, { room: 512, notify: false });
+    made.core.serve(0, true);
+    const held = made.device.hold();
+    made.finish();
+    await held;
+    made.device.release();
+    expect(ring.availableEvent).toBe(2);
+  });
+
   test('release goes on where hold stopped', async () => {
     const made = disk();
     await made.device.hold();
