@@ -10,13 +10,15 @@
         "native/uring.c",
         "native/io_pool.c",
         "native/io_request.c",
+        "native/tap.c",
         "native/addon.cc",
         "native/bind_kvm.cc",
         "native/bind_memory.cc",
         "native/bind_vcpu.cc",
         "native/bind_event.cc",
         "native/bind_ring.cc",
-        "native/bind_file.cc"
+        "native/bind_file.cc",
+        "native/bind_tap.cc"
       ],
       "dependencies": ["<!(node -p \"require('node-addon-api').targets\"):node_addon_api"],
       "defines": [

@@ -377,10 +377,10 @@ export class TcpConnection implements TcpEnds, SegmentRoute, SenderLink {
   }
 
   private guestEnded(): void {
+    this.user?.onEnd();
     if (this.state === TcpState.Established) this.state = TcpState.CloseWait;
     else if (this.state === TcpState.FinWait1) this.state = TcpState.Closing;
     else if (this.state === TcpState.FinWait2) this.timeWait();
-    this.user?.onEnd();
   }
 
   private timeWait(): void {
@@ -462,6 +462,9 @@ export class TcpConnection implements TcpEnds, SegmentRoute, SenderLink {
     const idle = this.stack.timers.now() - this.heard;
     if (this.probes === 0 && idle < KEEP_ALIVE_IDLE_MS) {
       this.stack.timers.set(this.life, KEEP_ALIVE_IDLE_MS - idle);
+    } else if (this.blocked) {
+      // A guest without buffers cannot be asked.
+      this.stack.timers.set(this.life, KEEP_ALIVE_INTERVAL_MS);
     } else if (this.probes >= KEEP_ALIVE_PROBES) {
       this.fail('timeout');
     } else {
