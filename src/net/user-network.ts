@@ -370,7 +370,9 @@ export class UserNetwork implements NetBackend {
     const { packet, addresses } = this;
     if (addresses.isGateway(destination)) return true;
     const group = destination.isIpv4
-      ? destination.w3 >>> 28 >= 14 || destination.equals(addresses.broadcast)
+      ? destination.w3 >>> 28 === 14 ||
+        destination.w3 === -1 ||
+        destination.equals(addresses.broadcast)
       : destination.w0 >>> 24 === 255;
     if (group) return false;
     if (packet.ttl > 1) return true;

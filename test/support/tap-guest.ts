@@ -143,6 +143,8 @@ export class TapGuest implements GuestPort {
       while [ "$(readlink /proc/${pid}/ns/net)" = "$own" ]; do sleep 0.01; done
       ip link set ${name} netns ${pid}`;
     execFileSync('sh', ['-c', script]);
+    // Addresses of IPv6 are good at once where this can be set.
+    this.sh('echo 0 > /proc/sys/net/ipv6/conf/default/accept_dad || true');
     this.sh(
       `ip link set ${name} name eth0; ip link set lo up; ip link set eth0 up txqueuelen 1000`,
     );

@@ -9,6 +9,9 @@ const WORTHWHILE = 1024;
 /** Buffers that came from elsewhere are copied together up to this size. */
 const COPIED = 16384;
 
+/** Where a socket that is being closed may point to; nothing is read any more. */
+const NOWHERE = new Uint8Array(1);
+
 export class SendQueue {
   /** Bytes in the queue. */
   length = 0;
@@ -18,6 +21,7 @@ export class SendQueue {
   /** Its index in the chunk's bytes. */
   position = 0;
 
+  private closed = false;
   private head: Chunk | undefined;
   private tail: Chunk | undefined;
   private large = false;
@@ -26,9 +30,10 @@ export class SendQueue {
 
   /**
    * Memory for the next bytes, never empty. It stays reserved until bytes have been committed or the
-   * queue is cleared.
+   * queue is closed.
    */
   region(): Uint8Array {
+    if (this.closed) return NOWHERE;
     const { bytes, end } = this.reserve(WORTHWHILE);
     return bytes.subarray(end);
   }
@@ -45,6 +50,7 @@ export class SendQueue {
 
   /** Adds bytes that someone else has allocated and will not change. */
   append(bytes: Uint8Array): void {
+    if (this.closed) return;
     if (bytes.length > COPIED) {
       this.push(this.pool.adopt(bytes));
       this.length += bytes.length;
@@ -87,8 +93,9 @@ export class SendQueue {
     }
   }
 
-  /** Gives everything back. No read may be going on. */
-  clear(): void {
+  /** Gives everything back, for good. No read may be going on. */
+  close(): void {
+    this.closed = true;
     while (this.head !== undefined) {
       const { head } = this;
       this.head = head.next;

@@ -189,7 +189,7 @@ export class TcpSender {
   }
 
   close(): void {
-    this.queue.clear();
+    this.queue.close();
     this.timers.remove(this.timer);
   }
 
