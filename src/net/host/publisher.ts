@@ -13,7 +13,7 @@ import { Timer, type TimerQueue } from '../timers.js';
 import { sendUdp, UDP_HEADER } from '../udp.js';
 import type { MacAddress } from '../wire/mac.js';
 import type { Packet } from '../wire/packet.js';
-import type { TcpForwarder } from './tcp-forwarder.js';
+import { KEEP_ALIVE_MS, type TcpForwarder } from './tcp-forwarder.js';
 
 /** Ports of the gateway that stand for peers of the host. */
 const FIRST_PORT = 32_768;
@@ -54,7 +54,8 @@ export class Publisher {
   private readonly sockets: UdpSocket[] = [];
   private readonly peers = new Map<string, Peer>();
   private readonly peersByPort = new Map<number, Peer>();
-  private readonly waiting = new Set<Socket>();
+  /** Sockets, and what is done with them when the guest's station is known. */
+  private readonly waiting = new Map<Socket, (station: MacAddress) => void>();
   private readonly sweeper = new Timer(() => this.sweep());
   private readonly asking = new Timer(() => this.ask());
   private attempts = 0;
@@ -86,10 +87,12 @@ export class Publisher {
 
   /** The guest's station may be known now. */
   onNeighbor(): void {
-    if (this.waiting.size === 0 || this.station() === undefined) return;
-    for (const socket of this.waiting) {
+    if (this.waiting.size === 0) return;
+    const station = this.station();
+    if (station === undefined) return;
+    for (const [socket, proceed] of this.waiting) {
       this.waiting.delete(socket);
-      socket.emit('vexit.station');
+      proceed(station);
     }
   }
 
@@ -97,7 +100,7 @@ export class Publisher {
     this.closed = true;
     for (const server of this.servers) server.close();
     for (const socket of this.sockets) socket.close();
-    for (const socket of this.waiting) socket.destroy();
+    for (const socket of this.waiting.keys()) socket.destroy();
     this.waiting.clear();
     this.peers.clear();
     this.peersByPort.clear();
@@ -142,6 +145,8 @@ export class Publisher {
   }
 
   private onConnection(socket: Socket, guestPort: number): void {
+    // A reset is followed by `close`, which is what is acted on.
+    socket.on('error', () => undefined);
     if (this.parts.forwarder.size + this.waiting.size >= this.parts.mostSockets) {
       socket.resetAndDestroy();
       return;
@@ -155,10 +160,8 @@ export class Publisher {
       socket.resetAndDestroy();
       return;
     }
-    this.waiting.add(socket);
-    socket.on('error', () => this.waiting.delete(socket));
+    this.waiting.set(socket, (station) => this.open(socket, guestPort, station));
     socket.once('close', () => this.waiting.delete(socket));
-    socket.once('vexit.station', () => this.open(socket, guestPort, this.station()!));
     if (!this.asking.isSet) this.ask();
   }
 
@@ -171,7 +174,7 @@ export class Publisher {
       this.parts.timers.set(this.asking, ARP_MS);
     } else {
       this.attempts = 0;
-      for (const socket of this.waiting) socket.resetAndDestroy();
+      for (const socket of this.waiting.keys()) socket.resetAndDestroy();
       this.waiting.clear();
     }
   }
@@ -191,6 +194,7 @@ export class Publisher {
       return;
     }
     socket.setNoDelay(true);
+    socket.setKeepAlive(true, KEEP_ALIVE_MS);
     const bridge = forwarder.bridge(connection, socket, false);
     connection.connect(bridge);
     socket.resume();

@@ -18,6 +18,8 @@ import type { Reach } from './reach.js';
 import { SocketBridge, type BridgeLimits, type HostStream } from './socket-bridge.js';
 
 const CONNECT_MS = 30_000;
+/** Silence after which the host's kernel looks whether a peer is still there. */
+export const KEEP_ALIVE_MS = 120_000;
 
 /** What the guest is told about a connection that fails; everything else is a RST. */
 const UNREACHABLE: Readonly<Record<string, Unreachable>> = {
@@ -142,6 +144,7 @@ export class TcpForwarder implements TcpHandler {
       if (!this.connecting.delete(connection)) return;
       socket.off('error', onError);
       socket.setNoDelay(true);
+      socket.setKeepAlive(true, KEEP_ALIVE_MS);
       bridge = this.bridge(connection, socket, true);
       connection.accept(bridge);
     });

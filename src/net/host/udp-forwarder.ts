@@ -53,6 +53,8 @@ interface Session extends Flow {
   socket: Socket | undefined;
   connected: boolean;
   denied: boolean;
+  /** Not in the table any more: what comes later is for nobody. */
+  ended: boolean;
   answered: boolean;
   active: number;
   readonly waiting: Uint8Array[];
@@ -113,6 +115,7 @@ export class UdpForwarder {
       socket: undefined,
       connected: false,
       denied: false,
+      ended: false,
       answered: false,
       active: timers.now(),
       waiting: [],
@@ -133,6 +136,7 @@ export class UdpForwarder {
       session.denied = true;
     } else {
       gate.flow('udp', address, port, (verdict) => {
+        if (session.ended) return;
         if (verdict === 'allow') this.connect(session, reached.host);
         else this.deny(session);
       });
@@ -152,6 +156,7 @@ export class UdpForwarder {
     socket.on('error', (error) => this.onError(session, error));
     socket.on('message', (bytes) => this.onMessage(session, bytes));
     socket.on('connect', () => {
+      if (session.ended) return;
       session.connected = true;
       for (const bytes of session.waiting.splice(0)) this.send(session, bytes);
     });
@@ -182,6 +187,7 @@ export class UdpForwarder {
   }
 
   private onError(session: Session, error: unknown): void {
+    if (session.ended) return;
     const code = systemCode(error) ?? '';
     const why = UNREACHABLE[code];
     if (why !== undefined) this.unreachable(session, why);
@@ -200,7 +206,7 @@ export class UdpForwarder {
     if (!this.sessions.delete(session)) return;
     const { socket, remoteAddress, remotePort, bytesToHost, bytesToGuest } = session;
     session.connected = false;
-    session.denied = true;
+    session.ended = true;
     if (socket === undefined) return;
     socket.removeAllListeners('message');
     socket.close();
