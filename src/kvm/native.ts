@@ -166,11 +166,7 @@ export interface NativeAddon {
   /** F_OFD_SETLK on the whole file: false when another open file description has it. */
   fileLock: (fd: number, exclusive: boolean) => boolean;
   /** Opens a non-blocking queue of a TAP device, which is made if it does not exist. */
-  tapOpen: (
-    name: string,
-    multiQueue: boolean,
-    vnetHeader: boolean,
-  ) => { fd: number; name: string };
+  tapOpen: (name: string, multiQueue: boolean, vnetHeader: boolean) => { fd: number; name: string };
   tapSetVnetHeaderSize: (fd: number, size: number) => void;
   /** What the reader of the queue takes: TUN_F_* bits. */
   tapSetOffload: (fd: number, offloads: number) => void;
