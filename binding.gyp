@@ -11,6 +11,7 @@
         "native/io_pool.c",
         "native/io_request.c",
         "native/tap.c",
+        "native/fs.c",
         "native/addon.cc",
         "native/bind_kvm.cc",
         "native/bind_memory.cc",
@@ -18,7 +19,8 @@
         "native/bind_event.cc",
         "native/bind_ring.cc",
         "native/bind_file.cc",
-        "native/bind_tap.cc"
+        "native/bind_tap.cc",
+        "native/bind_fs.cc"
       ],
       "dependencies": ["<!(node -p \"require('node-addon-api').targets\"):node_addon_api"],
       "defines": [

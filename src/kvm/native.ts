@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { VexitError, errorMessage } from '../util/errors.js';
+import type { NativeFs } from './native-fs.js';
 
 /** Bytes an ioctl reads or fills; the addon checks the length against the structure. */
 export type Bytes = Uint8Array | DataView;
@@ -52,6 +53,8 @@ export interface RingMemory {
 /** Functions of the addon. Failing system calls throw with `code`, `errno` and `syscall`. */
 export interface NativeAddon {
   /** KVM_*, IORING_* and, as `struct.field` and `sizeof_struct`, layouts the compiler computed. */
+export interface NativeAddon extends NativeFs {
+  /** Values of KVM_* and, as `struct.field` and `sizeof_struct`, layouts the compiler computed. */
   readonly constants: Readonly<Record<string, number>>;
 
   getApiVersion: ValueIoctl;
