@@ -121,6 +121,12 @@ static Napi::Value Close(const Napi::CallbackInfo &info) {
     return Errno(info, close(fd));
 }
 
+static Napi::Value Duplicate(const Napi::CallbackInfo &info) {
+    int fd;
+    if (!ArgFd(info, 0, &fd)) return ThrowArgument(info.Env(), "fsDuplicate(fd)");
+    return Errno(info, fcntl(fd, F_DUPFD_CLOEXEC, 0));
+}
+
 // fsMakeDirectory(dirFd, name, mode)
 static Napi::Value MakeDirectory(const Napi::CallbackInfo &info) {
     int fd;
@@ -401,6 +407,7 @@ void InitFs(Napi::Env env, Napi::Object exports) {
     add("fsStatFs", StatFs);
     add("fsReopen", Reopen);
     add("fsClose", Close);
+    add("fsDuplicate", Duplicate);
     add("fsMakeDirectory", MakeDirectory);
     add("fsMakeNode", MakeNode);
     add("fsSymlink", Symlink);

@@ -60,6 +60,7 @@ export interface NativeFs {
   /** Opens what a descriptor refers to once more. */
   fsReopen(fd: number, flags: number): number;
   fsClose(fd: number): number;
+  fsDuplicate(fd: number): number;
   fsMakeDirectory(dirFd: number, name: string, mode: number): number;
   fsMakeNode(dirFd: number, name: string, mode: number): number;
   fsSymlink(target: string, dirFd: number, name: string): number;
@@ -84,13 +85,7 @@ export interface NativeFs {
   fsRemoveXattr(fd: number, name: string): number;
   fsAllocate(fd: number, mode: number, offset: number, length: number): number;
   fsSeek(fd: number, offset: number, whence: number): number;
-  fsCopyRange(
-    fd: number,
-    offset: number,
-    toFd: number,
-    toOffset: number,
-    length: number,
-  ): number;
+  fsCopyRange(fd: number, offset: number, toFd: number, toOffset: number, length: number): number;
   fsFlock(fd: number, operation: number): number;
   /** An open file description lock, without waiting. A question is answered in three doubles. */
   fsLock(

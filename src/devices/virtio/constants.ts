@@ -28,6 +28,7 @@ export enum DeviceType {
   Entropy = 4,
   Balloon = 5,
   Pmem = 27,
+  FileSystem = 26,
 }
 
 /** Descriptor flags (2.7.5). */
