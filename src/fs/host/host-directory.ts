@@ -56,7 +56,7 @@ export class HostDirectory extends HostTree implements FileSystem<HostNode, numb
     flags: number,
     caller: Caller,
   ): Entry<HostNode> & { handle: number } {
-    this.changing();
+    this.making();
     this.files.reserve();
     // Exclusively: what is there already may be of a kind that is not to be opened.
     const create = constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;

@@ -153,8 +153,8 @@ export class HostNodes {
     this.open.add(node);
   }
 
-  /** Closes a descriptor when there are too many. */
-  private makeRoom(): void {
+  /** Closes a descriptor when there are too many. @throws FsError ENFILE when none can be */
+  makeRoom(): void {
     const { open } = this;
     if (open.size + this.pinned < this.limit) return;
     for (const node of open) {

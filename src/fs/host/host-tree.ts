@@ -88,6 +88,12 @@ export abstract class HostTree {
     if (this.readOnly) throw fsError('EROFS');
   }
 
+  /** Something new is about to be made, which needs a descriptor. */
+  protected making(): void {
+    this.changing();
+    this.nodes.makeRoom();
+  }
+
   /** The entry for an O_PATH descriptor that the last `stat` is about. */
   protected entryOf(fd: number, parent: HostNode, name: string): Entry<HostNode> {
     this.entry.attributes = this.stat.translate();
@@ -216,13 +222,13 @@ export abstract class HostTree {
   }
 
   symlink(parent: HostNode, name: string, target: string, caller: Caller): Entry<HostNode> {
-    this.changing();
+    this.making();
     checked(native().fsSymlink(target, this.nodes.fd(parent), name));
     return this.made(parent, name, undefined, caller);
   }
 
   makeNode(parent: HostNode, name: string, mode: number, caller: Caller): Entry<HostNode> {
-    this.changing();
+    this.making();
     const type = mode & FileType.Mask;
     const makeable =
       type === FileType.Regular || type === FileType.Fifo || type === FileType.Socket;
@@ -233,7 +239,7 @@ export abstract class HostTree {
   }
 
   makeDirectory(parent: HostNode, name: string, mode: number, caller: Caller): Entry<HostNode> {
-    this.changing();
+    this.making();
     checked(native().fsMakeDirectory(this.nodes.fd(parent), name, mode & ~SPECIAL_BITS));
     return this.made(parent, name, mode & PERMISSIONS, caller);
   }

@@ -67,7 +67,7 @@ export function create(session: Session, request: FuseRequest): void {
   const flags = reader.u32(0);
   const mode = reader.u32(4) & PERMISSIONS;
   const name = reader.strings(16).name();
-  session.needRoom(request, ENTRY_OUT_BYTES + OPEN_OUT_BYTES);
+  session.needNode(request, ENTRY_OUT_BYTES + OPEN_OUT_BYTES);
   files.reserve();
   const created = fs.create(parent, name, mode, openFlags(session, flags), request);
   session.settle(request, created, (entry) => {

@@ -25,7 +25,7 @@ export function lookup(session: Session, request: FuseRequest): void {
 export function symlink(session: Session, request: FuseRequest): void {
   const { reader, fs } = session;
   session.has(fs.symlink);
-  session.needRoom(request, ENTRY_OUT_BYTES);
+  session.needNode(request, ENTRY_OUT_BYTES);
   const parent = session.node(request);
   const name = reader.strings(0).name();
   const target = reader.text();
@@ -36,7 +36,7 @@ export function symlink(session: Session, request: FuseRequest): void {
 export function mkNod(session: Session, request: FuseRequest): void {
   const { reader, fs } = session;
   session.has(fs.makeNode);
-  session.needRoom(request, ENTRY_OUT_BYTES);
+  session.needNode(request, ENTRY_OUT_BYTES);
   const parent = session.node(request);
   const mode = reader.u32(0);
   const name = reader.strings(16).name();
@@ -48,7 +48,7 @@ export function mkNod(session: Session, request: FuseRequest): void {
 export function mkDir(session: Session, request: FuseRequest): void {
   const { reader, fs } = session;
   session.has(fs.makeDirectory);
-  session.needRoom(request, ENTRY_OUT_BYTES);
+  session.needNode(request, ENTRY_OUT_BYTES);
   const parent = session.node(request);
   const mode = reader.u32(0) & PERMISSIONS;
   const name = reader.strings(8).name();

@@ -187,6 +187,15 @@ export class Session<Node extends object = object, Handle = unknown> {
     }
   }
 
+  /**
+   * Something new is about to be made: nothing is, when the guest could not be told of it.
+   * @throws FsError EINVAL or ENFILE
+   */
+  needNode(request: FuseRequest, bytes: number): void {
+    this.needRoom(request, bytes);
+    if (this.nodes.full) throw fsError('ENFILE');
+  }
+
   /** @throws FsError EINVAL when the answer will not fit, so that nothing happens for nothing */
   needRoom(request: FuseRequest, bytes: number): void {
     if (request.sink.length < OUT_HEADER_BYTES + bytes) throw fsError('EINVAL');

@@ -206,7 +206,7 @@ export class FuseClient {
     if (answer.length === 0) return { error: 0, body: answer };
     expect(answer.readUInt32LE(0)).toBe(answer.length);
     expect(answer.readBigUInt64LE(8)).toBe(unique);
-    const error = -answer.readInt32LE(4);
+    const error = 0 - answer.readInt32LE(4);
     if (error !== 0) expect(answer.length).toBe(16);
     return { error, body: answer.subarray(16) };
   }
