@@ -1,6 +1,6 @@
-// System calls of a shared directory for JavaScript. They are made for every request of a guest, and
-// many fail as a matter of course (a name that is not there), so they return a negative errno where
-// others throw. Names are strings with one byte a character: a file name need not be UTF-8.
+// System calls of a shared directory for JavaScript. They are made for every request of a guest,
+// and many fail as a matter of course (a name that is not there), so they return a negative errno
+// where others throw. Names are strings with one byte a character: a file name need not be UTF-8.
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -184,8 +184,8 @@ static Napi::Value Rename(const Napi::CallbackInfo &info) {
         return ThrowArgument(info.Env(), "fsRename(dirFd, name, newDirFd, newName, flags)");
     if (old_name.status < 0) return Result(info, old_name.status);
     if (new_name.status < 0) return Result(info, new_name.status);
-    return Result(info, vx_fs_rename(from, old_name.bytes, to, new_name.bytes,
-                                     static_cast<uint32_t>(flags)));
+    return Result(
+        info, vx_fs_rename(from, old_name.bytes, to, new_name.bytes, static_cast<uint32_t>(flags)));
 }
 
 // fsUnlink(dirFd, name, flags)
@@ -253,8 +253,7 @@ static Napi::Value Vectored(const Napi::CallbackInfo &info) {
         return ThrowArgument(info.Env(), "fsPreadv(fd, iovecs, count, offset)");
     ssize_t result;
     do {
-        result =
-            Call(fd, reinterpret_cast<struct iovec *>(data), static_cast<int>(a[0]), a[1]);
+        result = Call(fd, reinterpret_cast<struct iovec *>(data), static_cast<int>(a[0]), a[1]);
     } while (result < 0 && errno == EINTR);
     return Errno(info, result);
 }

@@ -85,10 +85,16 @@ export function create(session: Session, request: FuseRequest): void {
   });
 }
 
-/** Answers a READ whose data is in its place behind the header. */
-function sendRead(session: Session, request: FuseRequest, length: number): void {
-  session.reply.header(request, length, 0);
-  request.sink.write(session.reply.bytes, 0, OUT_HEADER_BYTES);
+/** Answers a READ; without `data`, it is in its place behind the header already. */
+function sendRead(
+  { reply }: Session,
+  request: FuseRequest,
+  length: number,
+  data?: Uint8Array,
+): void {
+  reply.header(request, length, 0);
+  request.sink.write(reply.bytes, 0, OUT_HEADER_BYTES);
+  if (data !== undefined) request.sink.write(data, 0, length);
   request.complete(OUT_HEADER_BYTES + length);
 }
 
@@ -108,9 +114,7 @@ export function read(session: Session, request: FuseRequest): void {
   } else {
     session.has(fs.read);
     session.settleWith(request, fs.read(file, offset, size), (data) => {
-      const length = Math.min(data.length, size);
-      sendRead(session, request, length);
-      sink.write(data, 0, length);
+      sendRead(session, request, Math.min(data.length, size), data);
     });
   }
 }
