@@ -40,7 +40,7 @@ export class FuseRequest implements Caller {
   ) {}
 
   /** Nobody is there any more who could take an answer, and its memory may be used for other things. */
-  get abandoned(): boolean {
+  isAbandoned(): boolean {
     return false;
   }
 

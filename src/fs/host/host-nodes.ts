@@ -235,7 +235,7 @@ export class HostNodes {
 
   /** The name of a node is gone. */
   lostName(node: HostNode | undefined, parent: HostNode, name: string): void {
-    if (node === undefined || node.parent !== parent || node.name !== name) return;
+    if (node?.parent !== parent || node.name !== name) return;
     if (node.pinned || node.fd < 0 || node === this.root) return;
     node.pinned = true;
     this.pinned++;

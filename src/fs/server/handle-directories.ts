@@ -5,7 +5,7 @@ import type { FuseRequest } from '../fuse/request.js';
 import { fsError } from '../errors.js';
 import { DirectoryBuffer } from './directory-buffer.js';
 import type { ServedFile } from './file-table.js';
-import type { Session } from './session.js';
+import { requires, type Session } from './session.js';
 
 type Directory = ServedFile<object, unknown>;
 
@@ -61,7 +61,7 @@ function listNames(
     session.send(request, addNames(buffer, names, offset));
     return;
   }
-  session.has(fs.list);
+  requires(fs, 'list');
   session.settle(request, fs.list(directory.node), (list) => {
     directory.names = [...DOTS, ...list];
     return addNames(buffer, directory.names, offset);

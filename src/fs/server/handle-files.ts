@@ -14,7 +14,7 @@ import {
   WRITE_KILL_SUIDGID,
 } from '../fuse/protocol.js';
 import type { FuseRequest } from '../fuse/request.js';
-import type { Session } from './session.js';
+import { requires, type Session } from './session.js';
 
 const O_ACCMODE = 3;
 const PERMISSIONS = 0o7777;
@@ -62,7 +62,7 @@ export function open(session: Session, request: FuseRequest): void {
 
 export function create(session: Session, request: FuseRequest): void {
   const { reader, reply, fs, files } = session;
-  session.has(fs.create);
+  requires(fs, 'create');
   const parent = session.node(request);
   const flags = reader.u32(0);
   const mode = reader.u32(4) & PERMISSIONS;
@@ -72,7 +72,7 @@ export function create(session: Session, request: FuseRequest): void {
   const created = fs.create(parent, name, mode, openFlags(session, flags), request);
   session.settle(request, created, (entry) => {
     const { node, handle } = entry;
-    let length = 0;
+    let length: number;
     try {
       length = session.encodeEntry(entry);
     } catch (error) {
@@ -112,7 +112,7 @@ export function read(session: Session, request: FuseRequest): void {
     if (typeof done === 'number') sendRead(session, request, done);
     else session.settleWith(request, done, (length) => sendRead(session, request, length));
   } else {
-    session.has(fs.read);
+    requires(fs, 'read');
     session.settleWith(request, fs.read(file, offset, size), (data) => {
       sendRead(session, request, Math.min(data.length, size), data);
     });
@@ -141,7 +141,7 @@ export function write(session: Session, request: FuseRequest): void {
     else session.settleWith(request, done, (length) => sendWritten(session, request, length));
     return;
   }
-  session.has(fs.write);
+  requires(fs, 'write');
   if ((file.flags & O_ACCMODE) === constants.O_RDONLY) throw fsError('EBADF');
   const data = new Uint8Array(size);
   source.read(data);
@@ -168,7 +168,7 @@ export function release(session: Session, request: FuseRequest): void {
 
 function syncWith(session: Session, request: FuseRequest, directory: boolean): void {
   const { reader, fs, files } = session;
-  session.has(fs.sync);
+  requires(fs, 'sync');
   const file = files.get(reader.u64(0), directory);
   session.settleEmpty(request, fs.sync(file, (reader.u32(8) & FSYNC_DATA) !== 0));
 }
@@ -183,7 +183,7 @@ export function fSyncDir(session: Session, request: FuseRequest): void {
 
 export function syncFs(session: Session, request: FuseRequest): void {
   const { fs } = session;
-  session.has(fs.syncFileSystem);
+  requires(fs, 'syncFileSystem');
   session.settleEmpty(request, fs.syncFileSystem());
 }
 
@@ -195,7 +195,7 @@ function position(value: number): number {
 
 export function fAllocate(session: Session, request: FuseRequest): void {
   const { reader, fs } = session;
-  session.has(fs.allocate);
+  requires(fs, 'allocate');
   const file = session.file(reader.u64(0)) as AnyFile;
   const offset = position(reader.u64(8));
   const length = position(reader.u64(16));
@@ -206,7 +206,7 @@ export function fAllocate(session: Session, request: FuseRequest): void {
 
 export function lSeek(session: Session, request: FuseRequest): void {
   const { reader, reply, fs } = session;
-  session.has(fs.seek);
+  requires(fs, 'seek');
   const file = session.file(reader.u64(0)) as AnyFile;
   const offset = reader.u64(8);
   const whence = reader.u32(16);
@@ -221,7 +221,7 @@ export function lSeek(session: Session, request: FuseRequest): void {
 
 export function copyFileRange(session: Session, request: FuseRequest): void {
   const { reader, fs } = session;
-  session.has(fs.copyRange);
+  requires(fs, 'copyRange');
   const from = session.file(reader.u64(0)) as AnyFile;
   const to = session.file(reader.u64(24)) as AnyFile;
   const offset = position(reader.u64(8));

@@ -3,7 +3,7 @@ import { fsError } from '../errors.js';
 import type { FileLock } from '../file-system.js';
 import { LOCK_FLOCK, LockType } from '../fuse/protocol.js';
 import type { FuseRequest } from '../fuse/request.js';
-import type { Session } from './session.js';
+import { requires, type Session } from './session.js';
 
 const LOCK_OUT_BYTES = 24;
 const TYPES: readonly FileLock['type'][] = ['read', 'write', 'unlock'];
@@ -21,7 +21,7 @@ function lockOf({ reader }: Session): FileLock {
 
 export function getLk(session: Session, request: FuseRequest): void {
   const { reader, reply, fs, sharedLocks } = session;
-  session.has(fs.testLock);
+  requires(fs, 'testLock');
   if (!sharedLocks) throw fsError('ENOSYS');
   const file = session.file(reader.u64(0));
   const asked = lockOf(session);
@@ -36,7 +36,7 @@ export function getLk(session: Session, request: FuseRequest): void {
 
 function setWith(session: Session, request: FuseRequest, wait: boolean): void {
   const { reader, fs, sharedLocks, waiters } = session;
-  session.has(fs.lock);
+  requires(fs, 'lock');
   if (!sharedLocks) throw fsError('ENOSYS');
   const file = session.file(reader.u64(0));
   const lock = lockOf(session);

@@ -3,7 +3,7 @@ import { fsError } from '../errors.js';
 import { FileType, RenameFlag } from '../file-system.js';
 import { ENTRY_OUT_BYTES } from '../fuse/protocol.js';
 import type { FuseRequest } from '../fuse/request.js';
-import type { Session } from './session.js';
+import { requires, type Session } from './session.js';
 
 const PERMISSIONS = 0o7777;
 /** What a guest may make with MKNOD; device nodes are none of a file server's business. */
@@ -24,7 +24,7 @@ export function lookup(session: Session, request: FuseRequest): void {
 
 export function symlink(session: Session, request: FuseRequest): void {
   const { reader, fs } = session;
-  session.has(fs.symlink);
+  requires(fs, 'symlink');
   session.needNode(request, ENTRY_OUT_BYTES);
   const parent = session.node(request);
   const name = reader.strings(0).name();
@@ -35,7 +35,7 @@ export function symlink(session: Session, request: FuseRequest): void {
 
 export function mkNod(session: Session, request: FuseRequest): void {
   const { reader, fs } = session;
-  session.has(fs.makeNode);
+  requires(fs, 'makeNode');
   session.needNode(request, ENTRY_OUT_BYTES);
   const parent = session.node(request);
   const mode = reader.u32(0);
@@ -47,7 +47,7 @@ export function mkNod(session: Session, request: FuseRequest): void {
 
 export function mkDir(session: Session, request: FuseRequest): void {
   const { reader, fs } = session;
-  session.has(fs.makeDirectory);
+  requires(fs, 'makeDirectory');
   session.needNode(request, ENTRY_OUT_BYTES);
   const parent = session.node(request);
   const mode = reader.u32(0) & PERMISSIONS;
@@ -57,21 +57,21 @@ export function mkDir(session: Session, request: FuseRequest): void {
 
 export function unlink(session: Session, request: FuseRequest): void {
   const { reader, fs } = session;
-  session.has(fs.unlink);
+  requires(fs, 'unlink');
   const parent = session.node(request);
   session.settleEmpty(request, fs.unlink(parent, reader.strings(0).name()));
 }
 
 export function rmDir(session: Session, request: FuseRequest): void {
   const { reader, fs } = session;
-  session.has(fs.removeDirectory);
+  requires(fs, 'removeDirectory');
   const parent = session.node(request);
   session.settleEmpty(request, fs.removeDirectory(parent, reader.strings(0).name()));
 }
 
 function renameWith(session: Session, request: FuseRequest, names: number, flags: number): void {
   const { reader, fs, nodes } = session;
-  session.has(fs.rename);
+  requires(fs, 'rename');
   const parent = session.node(request);
   const newParent = nodes.get(reader.u64(0));
   const name = reader.strings(names).name();
@@ -92,7 +92,7 @@ export function rename2(session: Session, request: FuseRequest): void {
 
 export function link(session: Session, request: FuseRequest): void {
   const { reader, fs, nodes } = session;
-  session.has(fs.link);
+  requires(fs, 'link');
   session.needRoom(request, ENTRY_OUT_BYTES);
   const newParent = session.node(request);
   const node = nodes.get(reader.u64(0));

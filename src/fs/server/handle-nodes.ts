@@ -10,7 +10,7 @@ import {
   XATTR_SIZE_LIMIT,
 } from '../fuse/protocol.js';
 import type { FuseRequest } from '../fuse/request.js';
-import type { Session } from './session.js';
+import { requires, type Session } from './session.js';
 
 const PERMISSIONS = 0o7777;
 const NANOSECONDS = 1_000_000_000;
@@ -75,7 +75,7 @@ function nanoseconds(value: number): number {
 
 export function setAttr(session: Session, request: FuseRequest): void {
   const { reader, reply, fs, validity } = session;
-  session.has(fs.setAttributes);
+  requires(fs, 'setAttributes');
   const node = session.node(request);
   const file = session.optionalFile((reader.u32(0) & V.Handle) !== 0, reader.u64(8));
   const id = request.nodeId;
@@ -86,7 +86,7 @@ export function setAttr(session: Session, request: FuseRequest): void {
 
 export function readLink(session: Session, request: FuseRequest): void {
   const { reply, fs } = session;
-  session.has(fs.readLink);
+  requires(fs, 'readLink');
   session.settle(request, fs.readLink(session.node(request)), (target) => {
     if (reply.textLength(target) > request.sink.length - OUT_HEADER_BYTES) {
       throw fsError('ENAMETOOLONG');
@@ -121,7 +121,7 @@ export function access(session: Session, request: FuseRequest): void {
 
 export function setXattr(session: Session, request: FuseRequest): void {
   const { reader, fs } = session;
-  session.has(fs.setXattr);
+  requires(fs, 'setXattr');
   const node = session.node(request);
   const size = reader.u32(0);
   const flags = reader.u32(4);
@@ -146,7 +146,7 @@ function sendSized(session: Session, size: number, value: Uint8Array): number {
 
 export function getXattr(session: Session, request: FuseRequest): void {
   const { reader, fs } = session;
-  session.has(fs.getXattr);
+  requires(fs, 'getXattr');
   const node = session.node(request);
   const size = reader.u32(0);
   const name = reader.strings(8).text(XATTR_NAME_LIMIT);
@@ -155,7 +155,7 @@ export function getXattr(session: Session, request: FuseRequest): void {
 
 export function listXattr(session: Session, request: FuseRequest): void {
   const { reader, fs } = session;
-  session.has(fs.listXattrs);
+  requires(fs, 'listXattrs');
   const node = session.node(request);
   const size = reader.u32(0);
   const encoding = fs.names === 'bytes' ? 'latin1' : 'utf8';
@@ -167,7 +167,7 @@ export function listXattr(session: Session, request: FuseRequest): void {
 
 export function removeXattr(session: Session, request: FuseRequest): void {
   const { reader, fs } = session;
-  session.has(fs.removeXattr);
+  requires(fs, 'removeXattr');
   const node = session.node(request);
   const name = reader.strings(0).text(XATTR_NAME_LIMIT);
   session.settleEmpty(request, fs.removeXattr(node, name));

@@ -89,7 +89,7 @@ export class LockWaiters<Node extends object, Handle> {
   private finish(waiter: Waiter<Node, Handle>, taken: boolean): void {
     waiter.busy = false;
     if (!taken || !this.end(waiter)) return;
-    if (waiter.request.abandoned) waiter.request.complete(0);
+    if (waiter.request.isAbandoned()) waiter.request.complete(0);
     else this.session.send(waiter.request, 0);
   }
 

@@ -43,6 +43,14 @@ function isPromise<T>(value: Awaitable<T>): value is Promise<T> {
   return typeof (value as { then?: unknown } | undefined)?.then === 'function';
 }
 
+/** @throws FsError ENOSYS when the file system has no such method */
+export function requires<F extends FileSystem, K extends keyof FileSystem>(
+  fs: F,
+  method: K,
+): asserts fs is F & Required<Pick<FileSystem, K>> {
+  if (fs[method] === undefined) throw fsError('ENOSYS');
+}
+
 /** State of a server. */
 export class Session<Node extends object = object, Handle = unknown> {
   readonly reader: MessageReader;
@@ -147,7 +155,7 @@ export class Session<Node extends object = object, Handle = unknown> {
   /** Nothing is written for a guest that has been reset since: its memory is not the same any more. */
   private resume(request: FuseRequest, generation: number, answer: () => void): void {
     this.pending--;
-    if (generation !== this.generation || request.abandoned) {
+    if (generation !== this.generation || request.isAbandoned()) {
       request.complete(0);
       return;
     }
@@ -204,11 +212,6 @@ export class Session<Node extends object = object, Handle = unknown> {
   /** Answers with an entry. */
   settleEntry(request: FuseRequest, value: Awaitable<Entry<Node>>): void {
     this.settle(request, value, (entry) => this.encodeEntry(entry));
-  }
-
-  /** @throws FsError ENOSYS when the file system has no such method */
-  has<T>(method: T | undefined): asserts method is T {
-    if (method === undefined) throw fsError('ENOSYS');
   }
 
   /** Closes a file that has been taken out of the table. */

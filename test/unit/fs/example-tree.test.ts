@@ -24,7 +24,7 @@ describe('an object tree', () => {
       slow: () => Promise.resolve(`made ${++made} times`),
       broken: () => Promise.reject(new Error('the network is down')),
     };
-    server = new FuseServer(new TreeFileSystem(tree)) as unknown as FuseServer;
+    server = new FuseServer(new TreeFileSystem(tree));
     client = new FuseClient(server);
     client.init();
   });

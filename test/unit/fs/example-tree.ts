@@ -7,7 +7,9 @@ import {
 } from '../../../src/fs/index.js';
 
 /** A directory is an object, a file a string; a function is a file that is made when it is read. */
-export type Tree = { [name: string]: Tree | string | (() => Promise<string>) };
+export interface Tree {
+  [name: string]: Tree | string | (() => Promise<string>);
+}
 
 interface Node {
   value: Tree[string];

@@ -18,6 +18,7 @@ const QUEUE = 1;
 
 let share: Share;
 let bench: MmioBench<FsDevice>;
+let ram: RealRam;
 beforeEach(() => {
   share = new Share({ locks: 'shared' });
   share.client.call(Opcode.Destroy, {});
@@ -27,13 +28,14 @@ afterEach(async () => {
   share.close();
   // What waited is given back now.
   await Promise.resolve();
-  (bench.ram as RealRam).close();
+  ram.close();
 });
 
 function make(options: Partial<FsOptions> = {}, core: CoreOptions = {}): MmioBench<FsDevice> {
   const device = new FsDevice({ tag: 'share0', server: share.server, ...options });
   // Rings of 512 entries need more room than the bench gives; a driver may use fewer.
-  const made = new MmioBench(device, core, new RealRam());
+  ram = new RealRam();
+  const made = new MmioBench(device, core, ram);
   for (const ring of made.rings) Object.assign(ring, { size: 64 });
   return made.start();
 }

@@ -2,6 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { InitFlag, LockType, Opcode } from '../../../src/fs/fuse/protocol.js';
+import { errorMessage } from '../../../src/util/errors.js';
 import { ROOT, encode, outcome, type FuseClient } from './fuse-client.js';
 import { Share } from './share.js';
 
@@ -35,7 +36,7 @@ const set = (owner: bigint, type: LockType, range: Range = {}): string =>
 const wait = (owner: bigint, type: LockType, unique: bigint, range: Range = {}): Promise<string> =>
   client.later(Opcode.SetLkW, { unique }, body(owner, type, range), Number(unique % 16n)).then(
     () => 'OK',
-    (error: Error) => error.message,
+    (error: unknown) => errorMessage(error),
   );
 
 test('are offered when they are asked for', () => {

@@ -91,7 +91,7 @@ class Model {
     const { random, client } = this;
     const names = this.place();
     const at = this.at(names);
-    const text = `${names.join('/').slice(0, 80)}`;
+    const text = names.join('/').slice(0, 80);
     switch (random.below(13)) {
       case 0:
         this.both(

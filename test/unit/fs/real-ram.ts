@@ -9,7 +9,7 @@ export class RealRam extends FakeRam {
   ]);
 
   override slices(address: number, length: number): Uint8Array<ArrayBuffer>[] {
-    return this.memory.slices(address, length) as Uint8Array<ArrayBuffer>[];
+    return this.memory.slices(address, length);
   }
 
   override hostAddress(address: number, length = 1): bigint {

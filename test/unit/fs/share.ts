@@ -18,7 +18,7 @@ export class Share {
   constructor(options: FuseServerOptions & HostDirectoryOptions = {}) {
     this.directory = new HostDirectory(this.path, options);
     const warn = (line: string): void => void this.lines.push(line);
-    this.server = new FuseServer(this.directory, { warn, ...options }) as unknown as FuseServer;
+    this.server = new FuseServer(this.directory, { warn, ...options });
     this.client = new FuseClient(this.server);
     this.client.init();
   }

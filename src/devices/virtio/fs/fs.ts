@@ -58,7 +58,7 @@ class Slot extends FuseRequest {
     super(chain.readable, chain.writable, (_, written) => device.completed(this, written));
   }
 
-  override get abandoned(): boolean {
+  override isAbandoned(): boolean {
     return this.epoch !== this.device.epoch;
   }
 }
