@@ -160,6 +160,8 @@ export interface FileSystem<Node extends object = object, Handle = unknown> {
   forget?(node: Node): void;
   /** The guest has unmounted or reset: all nodes are forgotten, all files closed. */
   reset?(): void;
+  /** The machine is off; called after {@link reset}. */
+  close?(): void;
 
   setAttributes?(
     node: Node,

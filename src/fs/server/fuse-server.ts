@@ -130,6 +130,12 @@ export class FuseServer<Node extends object = object, Handle = unknown> {
     this.session.reset();
   }
 
+  /** The same, for good. What is answered later goes nowhere. */
+  close(): void {
+    this.session.reset();
+    this.session.fs.close?.();
+  }
+
   /** Requests that have not been answered. */
   get waiting(): number {
     return this.session.pending + this.session.waiters.size;

@@ -25,9 +25,8 @@ beforeEach(() => {
   bench = make();
 });
 afterEach(async () => {
+  await bench.device.close();
   share.close();
-  // What waited is given back now.
-  await Promise.resolve();
   ram.close();
 });
 
@@ -210,6 +209,24 @@ test('a reset in another thread is noticed while requests wait', async () => {
   expect(share.directory.descriptors).toEqual({ nodes: 0, files: 0 });
   expect(other.status).toBe(0);
   expect(Buffer.from(bench.ram.read(REPLY, 0x2000)).equals(before)).toBe(true);
+});
+
+test('closed with requests that wait, the device touches guest memory no more', async () => {
+  init();
+  const handle = create('file');
+  const lock = (owner: bigint): Field[] => [handle, owner, 0n, 9n, LockType.Write, 1, 0, 0];
+  send(Opcode.SetLk, {}, ...lock(1n));
+  put(QUEUE, Opcode.SetLkW, {}, lock(2n), 1, 16);
+  put(QUEUE, Opcode.FSync, {}, [handle, 0n], 2, 16);
+  bench.notify(QUEUE);
+  expect(share.server.waiting).toBe(2);
+  await bench.device.close();
+  const used = bench.rings[QUEUE]!.deviceIndex;
+  for (const end = Date.now() + 5000; share.server.waiting > 0 && Date.now() < end;) {
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  expect(bench.rings[QUEUE]!.deviceIndex).toBe(used);
+  expect(share.directory.descriptors).toEqual({ nodes: 0, files: 0 });
 });
 
 test('F14: chains that are no requests', () => {

@@ -29,9 +29,8 @@ export class Share {
   }
 
   close(): void {
-    this.server.reset();
+    this.server.close();
     expect(this.directory.descriptors).toEqual({ nodes: 0, files: 0 });
-    this.directory.close();
     this.client.close();
     rmSync(this.outside, { recursive: true, force: true });
   }

@@ -31,6 +31,7 @@ const RESET_CHECK = 50;
 export interface RequestServer {
   handle(request: FuseRequest): void;
   reset(): void;
+  close(): void;
   /** Requests that have not been answered. */
   readonly waiting: number;
 }
@@ -84,6 +85,7 @@ export class FsDevice implements VirtioDevice {
   private readonly finished: Slot[] = [];
   private turn: VirtQueue | undefined;
   private flushing = false;
+  private closed = false;
   private watch: NodeJS.Timeout | undefined;
 
   /** @throws RangeError when the tag or the number of queues is none */
@@ -150,12 +152,21 @@ export class FsDevice implements VirtioDevice {
     if (server.waiting > 0) this.watchForReset(server);
   }
 
+  /** Guest memory is going to be unmapped: answers that are still to come go nowhere. */
+  close(): Promise<void> {
+    this.closed = true;
+    clearTimeout(this.watch);
+    this.server?.close();
+    return Promise.resolve();
+  }
+
   private takeSlot(): Slot {
     return this.free.pop() ?? new Slot(this, this.context.createChain());
   }
 
   /** A request has been answered: in its own turn, in that of another one, or in none. */
   completed(slot: Slot, written: number): void {
+    if (this.closed) return;
     if (this.turn?.index === slot.queue) {
       this.turn.push(slot.chain.token, written);
       this.free.push(slot);
