@@ -134,6 +134,28 @@ export class ReadableSegments extends Segments {
     }
     return count;
   }
+
+  /**
+   * Copies `length` bytes from byte `from` of what is left, without passing over anything.
+   * @throws RangeError when the range is not inside
+   */
+  peek(from: number, target: Uint8Array, offset: number, length: number): void {
+    if (!(from >= 0 && length >= 0 && from + length <= this.length)) {
+      throw new RangeError(`bytes ${from} to ${from + length} of ${this.length}`);
+    }
+    let skip = from;
+    for (let i = 0, done = 0; done < length; i++) {
+      const size = this.size(i);
+      if (skip >= size) {
+        skip -= size;
+        continue;
+      }
+      const step = Math.min(size - skip, length - done);
+      this.cursor.copyOut(this.address(i) + skip, target, offset + done, step);
+      done += step;
+      skip = 0;
+    }
+  }
 }
 
 /** Fills a piece of guest memory; see {@link WritableSegments.fill}. */
