@@ -104,7 +104,7 @@ export class NetBench extends MmioBench<NetDevice> {
   }
 
   up(...features: number[]): this {
-    return this.start([...RING_BITS, ...features]) as this;
+    return this.start([...RING_BITS, ...features]);
   }
 
   /** Sends a frame with a header, each byte of the header given. */
