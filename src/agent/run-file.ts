@@ -11,6 +11,27 @@ export interface RunFile {
   readonly rows?: number;
   readonly cols?: number;
   readonly hostname?: string;
+  /** Network interfaces with fixed addresses. */
+  readonly interfaces?: readonly GuestInterface[];
+  readonly nameservers?: readonly string[];
+  /** virtio-fs tags and where they are mounted. */
+  readonly shares?: readonly GuestShare[];
+}
+
+/** An interface of the guest, as the agent sets it up. */
+export interface GuestInterface {
+  readonly name: string;
+  /** IPv4, with the length of the prefix: "10.0.2.15/24". */
+  readonly address: string;
+  readonly gateway: string;
+}
+
+/** A shared directory, as the agent mounts it. */
+export interface GuestShare {
+  readonly tag: string;
+  /** Absolute; made if it is not there. */
+  readonly path: string;
+  readonly readOnly: boolean;
 }
 
 /**
@@ -32,6 +53,13 @@ export function encodeRunFile(run: RunFile): Buffer {
   for (const key of ['cwd', 'user', 'rows', 'cols', 'hostname'] as const) {
     const value = run[key];
     if (value !== undefined) records.push([key, String(value)]);
+  }
+  for (const { name, address, gateway } of run.interfaces ?? []) {
+    records.push(['interface', `${name} ${address} ${gateway}`]);
+  }
+  for (const server of run.nameservers ?? []) records.push(['nameserver', server]);
+  for (const { tag, path, readOnly } of run.shares ?? []) {
+    records.push(['share', `${tag} ${readOnly ? 'ro' : 'rw'} ${path}`]);
   }
   if (run.tty === true) records.push(['tty', '1']);
   const bad = records.find(([, value]) => value.includes('\0'));

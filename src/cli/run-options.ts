@@ -1,5 +1,8 @@
 /** From the arguments of `vexit run` to the library's options. */
 import { parseDiskOption } from '../block/disk-option.js';
+import { parseShareOption } from '../fs/share-option.js';
+import { parseNetOption, parsePublish, type UserNetOptions } from '../net/options.js';
+import { parseAllowNet } from '../net/policy/target.js';
 import type { CommandOptions, VirtualMachineOptions } from '../machine/config.js';
 import { VexitError } from '../util/errors.js';
 import { parseSize } from '../util/size.js';
@@ -7,7 +10,10 @@ import type { RunArguments } from './commands/run.js';
 import { terminalSize } from './console-connection.js';
 
 /** Options that collect their values, and what yargs puts beside options. */
-const COLLECTING = new Set(['initrd', 'env', 'disk', 'pmem', '_', '--']);
+const COLLECTING = new Set([
+  ...['initrd', 'env', 'disk', 'pmem', 'net', 'publish', 'allow-net', 'deny-net', 'share'],
+  ...['_', '--'],
+]);
 
 /**
  * Every other option may be given once. yargs makes an array of one that is repeated, under each of
@@ -82,6 +88,24 @@ function parsePmem(text: string): { path: string; readOnly: boolean } {
   return { path: readOnly ? text.slice(0, -3) : text, readOnly };
 }
 
+/**
+ * The networks: rules, published ports and a capture belong to the first one, which is there as soon
+ * as one of them is given.
+ */
+function networks(args: RunArguments): UserNetOptions[] | undefined {
+  const { publish, allowNet, denyNet, pcap } = args;
+  const extra = defined({
+    publish: publish?.map(parsePublish),
+    allow: allowNet?.flatMap(parseAllowNet),
+    deny: denyNet?.flatMap(parseAllowNet),
+    pcap,
+  });
+  const asked = args.net?.map(parseNetOption) ?? [];
+  if (asked.length === 0 && Object.keys(extra).length === 0) return undefined;
+  const [first = { kind: 'user' as const }, ...others] = asked;
+  return [{ ...first, ...extra }, ...others];
+}
+
 /** Drops keys without a value, as exact optional properties want it. */
 function defined<T extends object>(value: T): { [K in keyof T]: Exclude<T[K], undefined> } {
   return Object.fromEntries(Object.entries(value).filter(([, item]) => item !== undefined)) as {
@@ -116,6 +140,8 @@ export function runOptions(args: RunArguments): VirtualMachineOptions {
     debugExit: args.debugExit,
     disks: args.disk?.map(parseDiskOption),
     pmem: args.pmem?.map(parsePmem),
+    net: networks(args),
+    shares: args.share?.map(parseShareOption),
     virtioConsole: args.console === 'virtio' ? true : undefined,
     rng: args.rng,
     balloon: args.balloon,

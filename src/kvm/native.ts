@@ -51,10 +51,8 @@ export interface RingMemory {
 }
 
 /** Functions of the addon. Failing system calls throw with `code`, `errno` and `syscall`. */
-export interface NativeAddon {
-  /** KVM_*, IORING_* and, as `struct.field` and `sizeof_struct`, layouts the compiler computed. */
 export interface NativeAddon extends NativeFs {
-  /** Values of KVM_* and, as `struct.field` and `sizeof_struct`, layouts the compiler computed. */
+  /** KVM_*, IORING_* and, as `struct.field` and `sizeof_struct`, layouts the compiler computed. */
   readonly constants: Readonly<Record<string, number>>;
 
   getApiVersion: ValueIoctl;

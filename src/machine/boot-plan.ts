@@ -61,6 +61,7 @@ async function defaultGuest(
   const { DEFAULT_GUEST_CMDLINE } = await import('../guest/cmdline.js');
   const { encodeRunFile } = await import('../agent/run-file.js');
   const { writeCpio } = await import('../guest/cpio.js');
+  const { guestAttachments } = await import('./guest-attachments.js');
   const { command, terminal } = options;
   const run = encodeRunFile({
     ...(command === undefined ? {} : { argv: command.argv }),
@@ -70,6 +71,7 @@ async function defaultGuest(
     tty: command?.tty !== undefined,
     ...(command?.tty ?? terminal ?? {}),
     hostname: options.name ?? 'vexit',
+    ...guestAttachments(options),
   });
   const guest = await ensureDefaultGuest(source, () => undefined);
   const runFile = writeCpio([{ path: '.vexit/run', mode: 0o100600, data: run }]);

@@ -1,7 +1,10 @@
 /** The virtio devices of a VM as a library user or the CLI gives them. */
 import type { DiskOptions } from '../block/disk-option.js';
 import type { ConsolePortOptions } from '../devices/virtio/console/console-options.js';
+import type { NetRateLimit } from '../devices/virtio/net/net-options.js';
 import type { RateLimit } from '../devices/virtio/index.js';
+import { shareTag } from '../fs/share-option.js';
+import type { UserNetOptions } from '../net/options.js';
 import type { UserModule } from './virtio/device-spec.js';
 
 /** What a balloon can do; everything unless switched off. */
@@ -32,10 +35,34 @@ export interface ConsoleSettings {
   readonly ports?: readonly string[];
 }
 
+/** A network interface on a user network: a gateway to the host's sockets, without privileges. */
+export interface NetSettings extends Omit<UserNetOptions, 'kind'> {
+  readonly kind?: 'user';
+  /** Random unless given. */
+  readonly mac?: string;
+  /** What the guest may send, and what it is sent. */
+  readonly tx?: NetRateLimit;
+  readonly rx?: NetRateLimit;
+}
+
+/** A directory that the guest sees, or a file system from a module. */
+export type ShareSettings = (
+  { readonly hostPath: string; readonly readOnly?: boolean } | { readonly fileSystem: UserModule }
+) & {
+  /** Where the default guest mounts it. */
+  readonly guestPath?: string;
+  /** By what other guests mount it; default: share0, share1... */
+  readonly tag?: string;
+};
+
 /** Virtio devices; none unless they are asked for. */
 export interface DeviceOptions {
   /** virtio-blk, in this order: vda, vdb... */
   readonly disks?: readonly (DiskOptions | ModuleDisk)[];
+  /** virtio-net, in this order: eth0, eth1... */
+  readonly net?: boolean | NetSettings | readonly NetSettings[];
+  /** virtio-fs. */
+  readonly shares?: readonly ShareSettings[];
   /** virtio-pmem, in this order: pmem0, pmem1... */
   readonly pmem?: readonly PmemOptions[];
   /** virtio-console. */
@@ -55,4 +82,20 @@ export function consolePorts(options: DeviceOptions): ConsolePortOptions[] | und
   const { console = true, ports = [] } = virtioConsole === true ? {} : virtioConsole;
   // Port 0 is a console to a driver that knows no ports, so it is one or has no name.
   return [...(console ? [{ isConsole: true }] : [{}]), ...ports.map((name) => ({ name }))];
+}
+
+/** The interfaces that {@link DeviceOptions.net} stands for. */
+export function netSettings({ net }: DeviceOptions): readonly NetSettings[] {
+  if (net === undefined || net === false) return [];
+  if (net === true) return [{}];
+  return isList(net) ? net : [net];
+}
+
+function isList(net: NetSettings | readonly NetSettings[]): net is readonly NetSettings[] {
+  return Array.isArray(net);
+}
+
+/** The shares with their tags. */
+export function taggedShares({ shares = [] }: DeviceOptions): (ShareSettings & { tag: string })[] {
+  return shares.map((share, i) => ({ ...share, tag: share.tag ?? shareTag(i) }));
 }

@@ -1,21 +1,28 @@
 /** From the devices of the options to their plain descriptions: opens and locks what they work on. */
+import { randomBytes } from 'node:crypto';
 import { closeSync, constants as fs, fstatSync, openSync } from 'node:fs';
 import { checkDisks } from '../block/disk-option.js';
 import { closeDisk, openDisk } from '../block/open-disk.js';
 import { checkShape } from '../devices/virtio/console/console-options.js';
 import { diskDeviceOptions } from '../devices/virtio/block/disk-device.js';
+import { parseMac } from '../devices/virtio/net/net-options.js';
 import { pmemRegionBytes } from '../devices/virtio/pmem/pmem.js';
 import { native } from '../kvm/native.js';
 import * as layout from '../memory/layout.js';
 import { VexitError, errorMessage, systemCode } from '../util/errors.js';
 import {
   consolePorts,
+  netSettings,
+  taggedShares,
   type DeviceOptions,
   type ModuleDisk,
+  type NetSettings,
   type PmemOptions,
+  type ShareSettings,
 } from './device-options.js';
 import type { DiskOptions } from '../block/disk-option.js';
-import type { DeviceSpec } from './virtio/device-spec.js';
+import type { UserNetOptions } from '../net/options.js';
+import type { DeviceSpec, ShareSource } from './virtio/device-spec.js';
 import { VIRTIO_SLOTS } from './virtio/slots.js';
 
 /** A region of host memory that becomes a memory slot of the guest. */
@@ -96,6 +103,43 @@ class Opener {
     this.specs.push({ kind: 'pmem', options, fd: readOnly ? undefined : fd });
   }
 
+  private async net({ mac, tx, rx, ...settings }: NetSettings): Promise<void> {
+    const { checkNetOptions } = await import('../net/options.js');
+    const network: UserNetOptions = { ...settings, kind: 'user' };
+    checkNetOptions(network);
+    if (mac !== undefined && parseMac(mac) === undefined) {
+      throw new VexitError(
+        'ERR_CONFIG',
+        `${mac} is not a unicast MAC address`,
+        'write it as 52:54:00:12:34:56',
+      );
+    }
+    this.specs.push({
+      kind: 'net',
+      options: {
+        mac: mac ?? randomMac(),
+        offloads: { csum: true, tso4: true, tso6: true },
+        ...(settings.mtu === undefined ? {} : { mtu: settings.mtu }),
+        ...(tx === undefined ? {} : { tx }),
+        ...(rx === undefined ? {} : { rx }),
+      },
+      network,
+    });
+  }
+
+  private share(share: ShareSettings & { readonly tag: string }): void {
+    const { tag } = share;
+    const source: ShareSource =
+      'hostPath' in share
+        ? {
+            kind: 'host',
+            path: share.hostPath,
+            options: { readOnly: share.readOnly ?? false },
+          }
+        : { kind: 'module', fileSystem: share.fileSystem };
+    this.specs.push({ kind: 'fs', options: { tag }, source });
+  }
+
   async open(options: DeviceOptions): Promise<void> {
     const { disks = [], pmem = [] } = options;
     checkDisks(disks.filter((disk): disk is DiskOptions => 'path' in disk));
@@ -103,6 +147,8 @@ class Opener {
       if ('backend' in disk) await this.moduleDisk(disk);
       else this.disk(disk);
     }
+    for (const settings of netSettings(options)) await this.net(settings);
+    for (const share of taggedShares(options)) this.share(share);
     for (const region of pmem) this.pmem(region);
     const ports = consolePorts(options);
     if (ports !== undefined) {
@@ -137,12 +183,19 @@ function openFile(path: string, flags: number): number {
   throw new VexitError('ERR_DISK', `pmem ${path} is not a file`, 'give an image');
 }
 
+/** A locally administered address of QEMU's and KVM's range. */
+function randomMac(): string {
+  const tail = Array.from(randomBytes(3), (byte) => byte.toString(16).padStart(2, '0'));
+  return ['52', '54', '00', ...tail].join(':');
+}
+
 /** How many devices the options ask for, before anything is opened. */
 function countDevices(options: DeviceOptions): number {
   const { disks = [], pmem = [], devices = [] } = options;
   const single = [consolePorts(options), settings(options.rng), settings(options.balloon)];
   const singles = single.filter((device) => device !== undefined).length;
-  return disks.length + pmem.length + devices.length + singles;
+  const others = netSettings(options).length + taggedShares(options).length;
+  return disks.length + others + pmem.length + devices.length + singles;
 }
 
 /**

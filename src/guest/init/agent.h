@@ -22,6 +22,14 @@ enum guest_frame {
 };
 enum exit_kind { EXIT_STATUS = 0, EXIT_SIGNAL = 1, EXIT_NOT_STARTED = 2 };
 
+/* Something the host has attached; attach.c. */
+enum attach_kind { ATTACH_INTERFACE, ATTACH_NAMESERVER, ATTACH_SHARE };
+struct attachment {
+    enum attach_kind kind;
+    const char *text;
+};
+#define ATTACHMENTS_MAX 64
+
 /* What /.vexit/run asks for; the strings live in one buffer that is never freed. */
 struct run_request {
     char **argv; /* NULL: an interactive shell */
@@ -35,6 +43,8 @@ struct run_request {
     bool tty;
     bool stay; /* do not power off after the command */
     unsigned short rows, cols;
+    size_t attach_count;
+    struct attachment attachments[ATTACHMENTS_MAX];
 };
 
 /* The root file system that the kernel's command line names; NULL where it says nothing. */
@@ -85,6 +95,9 @@ void parse_root(char *line, struct root_request *root);
 void read_root(struct root_request *root);
 int enter_root(const struct root_request *root);
 void become_init(const struct root_request *root, char **argv, struct channel *channel);
+
+/* attach.c */
+void attach_all(const struct run_request *request);
 
 /* applets.c */
 void link_applets(bool now);

@@ -72,6 +72,7 @@ int main(int argc, char **argv) {
     read_root(&root);
     error = enter_root(&root);
     if (error) refuse(error);
+    attach_all(&request);
     if (!error && !request.argv) become_init(&root, argv, &channel);
     setup_host(request.hostname);
     link_applets(request.argv != NULL);

@@ -60,6 +60,13 @@ static bool parse_user(const char *text, struct run_request *request) {
     return *end == '\0';
 }
 
+static void add_attachment(struct run_request *request, enum attach_kind kind, const char *text) {
+    if (request->attach_count == ATTACHMENTS_MAX)
+        complain("too many attachments:", text, 0);
+    else
+        request->attachments[request->attach_count++] = (struct attachment){kind, text};
+}
+
 static void apply(struct run_request *request, const char *key, char *value, size_t *args,
                   size_t *vars) {
     if (strcmp(key, "arg") == 0)
@@ -78,6 +85,12 @@ static void apply(struct run_request *request, const char *key, char *value, siz
         request->rows = parse_size(value);
     else if (strcmp(key, "cols") == 0)
         request->cols = parse_size(value);
+    else if (strcmp(key, "interface") == 0)
+        add_attachment(request, ATTACH_INTERFACE, value);
+    else if (strcmp(key, "nameserver") == 0)
+        add_attachment(request, ATTACH_NAMESERVER, value);
+    else if (strcmp(key, "share") == 0)
+        add_attachment(request, ATTACH_SHARE, value);
     else if (strcmp(key, "user") == 0) {
         if (!parse_user(value, request)) {
             /* Never run as root what was meant to run as somebody else. */

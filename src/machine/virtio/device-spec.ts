@@ -6,8 +6,12 @@ import type { OpenDisk } from '../../block/open-disk.js';
 import type { BalloonOptions } from '../../devices/virtio/balloon/balloon.js';
 import type { BlockDeviceOptions } from '../../devices/virtio/block/block-options.js';
 import type { ConsoleShape } from '../../devices/virtio/console/console-options.js';
+import type { FsOptions } from '../../devices/virtio/fs/fs.js';
+import type { NetDeviceOptions } from '../../devices/virtio/net/net-options.js';
 import type { RngOptions } from '../../devices/virtio/rng/rng.js';
+import type { HostDirectoryOptions } from '../../fs/index.js';
 import type { IoEngineKind } from '../../io/index.js';
+import type { UserNetOptions } from '../../net/options.js';
 
 /** Something that a module of a library user exports, see docs/devices/virtio.md. */
 export interface UserModule {
@@ -24,6 +28,11 @@ export type DiskSource =
   | { readonly kind: 'file'; readonly disk: OpenDisk; readonly engine: IoEngineKind | undefined }
   | { readonly kind: 'module'; readonly backend: UserModule };
 
+/** What a shared directory shows. */
+export type ShareSource =
+  | { readonly kind: 'host'; readonly path: string; readonly options: HostDirectoryOptions }
+  | { readonly kind: 'module'; readonly fileSystem: UserModule };
+
 /** One device. */
 export type DeviceSpec =
   | { readonly kind: 'rng'; readonly options: Pick<RngOptions, 'limit'> }
@@ -34,6 +43,16 @@ export type DeviceSpec =
       readonly source: DiskSource;
     }
   | { readonly kind: 'console'; readonly options: ConsoleShape }
+  | {
+      readonly kind: 'net';
+      readonly options: NetDeviceOptions;
+      readonly network: UserNetOptions;
+    }
+  | {
+      readonly kind: 'fs';
+      readonly options: Pick<FsOptions, 'tag' | 'requestQueues'>;
+      readonly source: ShareSource;
+    }
   | {
       readonly kind: 'pmem';
       readonly options: { readonly address: number; readonly size: number };

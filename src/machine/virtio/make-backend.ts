@@ -1,8 +1,13 @@
 /** Opens in an I/O worker what a device works on: the backend of its description. */
 import { createBackend } from '../../block/open-disk.js';
 import type { BlockBackend } from '../../block/backend.js';
+import type { RequestServer } from '../../devices/virtio/fs/fs.js';
 import type { PmemFlush } from '../../devices/virtio/pmem/pmem.js';
-import type { DeviceSpec, DiskSource, UserModule } from './device-spec.js';
+import { FuseServer, HostDirectory, type FileSystem } from '../../fs/index.js';
+import type { NetBackend } from '../../net/net-backend.js';
+import type { UserNetOptions } from '../../net/options.js';
+import { UserNetwork } from '../../net/user-network.js';
+import type { DeviceSpec, DiskSource, ShareSource, UserModule } from './device-spec.js';
 import type { IoServices } from './io-services.js';
 import { loadExport } from './user-module.js';
 
@@ -10,10 +15,16 @@ import { loadExport } from './user-module.js';
 export interface DeviceBackend {
   readonly block?: BlockBackend;
   readonly pmemFlush?: PmemFlush;
+  /** By pair of queues. */
+  readonly networks?: readonly NetBackend[];
+  readonly fileServer?: RequestServer;
 }
 
 /** What the module of a disk exports. */
 export type BackendFactory = (options: unknown) => BlockBackend | Promise<BlockBackend>;
+
+/** What the module of a share exports. */
+export type FileSystemFactory = (options: unknown) => FileSystem | Promise<FileSystem>;
 
 /**
  * Makes the backend that a module exports.
@@ -46,6 +57,20 @@ function fileFlush(fd: number, io: IoServices): PmemFlush {
   };
 }
 
+async function openNetwork(options: UserNetOptions): Promise<NetBackend> {
+  const network = new UserNetwork(options);
+  await network.open();
+  return network;
+}
+
+async function openShare(source: ShareSource): Promise<RequestServer> {
+  if (source.kind === 'host') {
+    return new FuseServer(new HostDirectory(source.path, source.options));
+  }
+  const factory = (await loadExport(source.fileSystem)) as FileSystemFactory;
+  return new FuseServer(await factory(source.fileSystem.options));
+}
+
 /** Opens the backend of a device; an empty one when it needs none. */
 export async function makeBackend(spec: DeviceSpec, io: IoServices): Promise<DeviceBackend> {
   switch (spec.kind) {
@@ -53,6 +78,10 @@ export async function makeBackend(spec: DeviceSpec, io: IoServices): Promise<Dev
       return { block: await openBlocks(spec.source, io) };
     case 'pmem':
       return spec.fd === undefined ? {} : { pmemFlush: fileFlush(spec.fd, io) };
+    case 'net':
+      return { networks: [await openNetwork(spec.network)] };
+    case 'fs':
+      return { fileServer: await openShare(spec.source) };
     default:
       return {};
   }

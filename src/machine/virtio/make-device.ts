@@ -4,6 +4,8 @@ import { BalloonDevice } from '../../devices/virtio/balloon/balloon.js';
 import { BlockDevice } from '../../devices/virtio/block/block-device.js';
 import { ConsoleDevice } from '../../devices/virtio/console/console.js';
 import type { VirtioDevice } from '../../devices/virtio/device.js';
+import { FsDevice } from '../../devices/virtio/fs/fs.js';
+import { NetDevice } from '../../devices/virtio/net/net.js';
 import { PmemDevice } from '../../devices/virtio/pmem/pmem.js';
 import { RngDevice } from '../../devices/virtio/rng/rng.js';
 import type { DeviceSpec, UserModule } from './device-spec.js';
@@ -56,6 +58,12 @@ export function makeDevice(
     case 'pmem': {
       const flush = backend?.pmemFlush;
       return new PmemDevice({ ...spec.options, ...(flush === undefined ? {} : { flush }) });
+    }
+    case 'net':
+      return new NetDevice(spec.options, backend?.networks);
+    case 'fs': {
+      const server = backend?.fileServer;
+      return new FsDevice({ ...spec.options, ...(server === undefined ? {} : { server }) });
     }
     case 'module':
       return new (classes.get(spec.options)!)(spec.options.options, surroundings);
