@@ -26,6 +26,7 @@ export function parseResolver(text: string): Resolver {
 
 export class Upstream {
   private open = 0;
+  private closed = false;
   private readonly closers = new Set<() => void>();
 
   /** @param resolvers called for each question, because the host's may change */
@@ -42,7 +43,7 @@ export class Upstream {
     if (this.open >= MOST_QUESTIONS || resolvers.length === 0) return undefined;
     this.open++;
     try {
-      for (let i = 0; i < MOST_ATTEMPTS; i++) {
+      for (let i = 0; i < MOST_ATTEMPTS && !this.closed; i++) {
         const id = randomInt(0x10000);
         const bytes = Uint8Array.from(query.bytes);
         put16(bytes, 0, id);
@@ -61,6 +62,7 @@ export class Upstream {
   }
 
   close(): void {
+    this.closed = true;
     for (const close of this.closers) close();
   }
 

@@ -203,6 +203,21 @@ describe('UDP', () => {
     expect(body.subarray(8).toString()).toBe('marco');
   });
 
+  test('F9: frames of the guest go on while it has no buffers', async () => {
+    const bench = network();
+    const socket = await echo();
+    let got = 0;
+    socket.on('message', () => got++);
+    bench.hasRoom = false;
+    for (let i = 0; i < 20; i++) {
+      bench.send(udpFrame(7100 + i, socket.address().port, Buffer.from('x')));
+    }
+    await until(() => got === 20);
+    bench.hasRoom = true;
+    bench.network.onRoom();
+    await bench.packet(17);
+  });
+
   test('10^5 ports leave a bounded number of sockets', async () => {
     const bench = network();
     const { port } = (await echo()).address();

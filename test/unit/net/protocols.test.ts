@@ -51,7 +51,7 @@ describe('ARP', () => {
     expect(bench.frames).toEqual([]);
   });
 
-  test('10^5 senders leave memory flat', () => {
+  test('F7: answers to 10^5 senders without a buffer for them leave memory flat, and go on after', () => {
     const frame = arp(1, '10.0.2.16', GUEST_MAC, GATEWAY);
     bench.hasRoom = false;
     for (let i = 0; i < 100_000; i++) {
@@ -63,6 +63,9 @@ describe('ARP', () => {
     bench.hasRoom = true;
     bench.network.onRoom();
     expect(bench.frames.length).toBeLessThanOrEqual(256);
+    bench.frames.length = 0;
+    bench.send(arp(1, GUEST, GUEST_MAC, GATEWAY));
+    expect(bench.frames.length).toBe(1);
   });
 });
 
