@@ -5,6 +5,15 @@
 import { constant } from '../../kvm/native.js';
 import type { VcpuFd } from '../../kvm/vcpu-fd.js';
 
+/** What is used of a {@link VcpuFd}. */
+export type SyncedVcpu = Pick<
+  VcpuFd,
+  'runPage' | 'regs' | 'sregs' | 'readRegs' | 'readSregs' | 'writeRegs' | 'writeSregs'
+>;
+
+/** One bit for each of the 256 vectors. */
+const BITMAP_BYTES = 32;
+
 /**
  * Moves registers between a VcpuFd's buffers and KVM. What {@link writeLater} leaves in the page
  * takes effect when KVM_RUN is entered, be it only to return at once (immediate_exit): until then
@@ -13,6 +22,13 @@ import type { VcpuFd } from '../../kvm/vcpu-fd.js';
 export class SyncedState {
   private readonly regs: BigUint64Array;
   private readonly sregs: Uint8Array;
+  /**
+   * An interrupt that KVM is about to deliver has its bit in kvm_sregs.interrupt_bitmap. KVM sets
+   * bits in the page but never clears one, and takes every bit it is handed for an interrupt to
+   * deliver, whatever RFLAGS.IF says. It keeps its own note of the real one: none goes back.
+   */
+  private readonly pageInterrupts: Uint8Array;
+  private readonly interrupts: Uint8Array;
   private readonly validAt = constant('kvm_run.kvm_valid_regs');
   private readonly dirtyAt = constant('kvm_run.kvm_dirty_regs');
   private readonly regsBit = constant('KVM_SYNC_X86_REGS');
@@ -21,11 +37,14 @@ export class SyncedState {
   /** True when the page will hold the registers after the next run. */
   private stored = false;
 
-  constructor(private readonly vcpu: VcpuFd) {
+  constructor(private readonly vcpu: SyncedVcpu) {
     const { buffer } = vcpu.runPage;
     const { regs, sregs } = vcpu;
     this.regs = new BigUint64Array(buffer, constant('kvm_run.s.regs.regs'), regs.values.length);
     this.sregs = new Uint8Array(buffer, constant('kvm_run.s.regs.sregs'), sregs.bytes.length);
+    const bitmapAt = constant('kvm_sregs.interrupt_bitmap');
+    this.pageInterrupts = this.sregs.subarray(bitmapAt, bitmapAt + BITMAP_BYTES);
+    this.interrupts = sregs.bytes.subarray(bitmapAt, bitmapAt + BITMAP_BYTES);
   }
 
   /**
@@ -35,12 +54,14 @@ export class SyncedState {
   read(): void {
     const { vcpu } = this;
     if (this.stored) {
+      this.pageInterrupts.fill(0);
       vcpu.regs.values.set(this.regs);
       vcpu.sregs.bytes.set(this.sregs);
       return;
     }
     vcpu.readRegs();
     vcpu.readSregs();
+    this.interrupts.fill(0);
     // Both fields are 64 bits wide; the flags fit the low half.
     vcpu.runPage.setUint32(this.validAt, this.bothBits, true);
     this.stored = true;
