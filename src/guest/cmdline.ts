@@ -1,23 +1,25 @@
 /** The command line of the default guest. */
+import type { GuestSource } from './default-guest.js';
 
 /**
  * Parameters that are right for the default guest on every host. What only one kind of host
- * needs is appended by the code that knows the host. The list is short on purpose: the kernel
- * compares every parameter with every name it knows, several times.
+ * needs is appended by the code that knows the host. The lists are short on purpose: the kernel
+ * compares every parameter with every name it knows, a dozen times.
  *
- * - `reboot=k panic=-1`: a guest that reboots or panics says so at once.
+ * - `panic=-1`: a guest that panics says so at once.
+ * - `reboot=k`: by the keyboard controller, which every kernel knows how to use.
+ * - `loglevel=3`: the console is the user's.
+ *
+ * The built kernel's configuration has `panic` and `loglevel`, and it resets by ACPI.
+ *
  * - `noreplace-smp`: a uniprocessor guest would patch every lock prefix away during the boot.
- * - `rcupdate.*`: grace periods of the boot do not wait for timer ticks.
  */
-export const DEFAULT_GUEST_PARAMETERS: readonly string[] = [
-  'console=ttyS0',
-  'reboot=k',
-  'panic=-1',
-  'loglevel=3',
-  'noreplace-smp',
-  'rcupdate.rcu_expedited=1',
-  'rcupdate.rcu_normal_after_boot=1',
-];
+const PARAMETERS: Readonly<Record<GuestSource, string>> = {
+  built: 'console=ttyS0 noreplace-smp',
+  cloud: 'console=ttyS0 reboot=k panic=-1 loglevel=3 noreplace-smp',
+};
 
-/** {@link DEFAULT_GUEST_PARAMETERS} as the kernel takes them. */
-export const DEFAULT_GUEST_CMDLINE = DEFAULT_GUEST_PARAMETERS.join(' ');
+/** The command line for the kernel of this source. */
+export function defaultGuestCmdline(source: GuestSource): string {
+  return PARAMETERS[source];
+}

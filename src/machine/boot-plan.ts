@@ -7,7 +7,12 @@ import { detectProtocol } from '../boot/detect.js';
 import type { GuestMemory } from '../memory/guest-memory.js';
 import type { GuestSource } from '../guest/default-guest.js';
 import { VexitError } from '../util/errors.js';
-import { PVM_CMDLINE, PVM_CPUID_CLEAR, detectPvm } from '../vcpu/pvm/index.js';
+import {
+  PVM_BUILT_GUEST_CMDLINE,
+  PVM_CMDLINE,
+  PVM_CPUID_CLEAR,
+  detectPvm,
+} from '../vcpu/pvm/index.js';
 import {
   bootsDefaultGuest,
   guestSource,
@@ -58,7 +63,7 @@ async function defaultGuest(
   source: GuestSource,
 ): Promise<GuestFiles> {
   const { ensureDefaultGuest } = await import('../guest/default-guest.js');
-  const { DEFAULT_GUEST_CMDLINE } = await import('../guest/cmdline.js');
+  const { defaultGuestCmdline } = await import('../guest/cmdline.js');
   const { encodeRunFile } = await import('../agent/run-file.js');
   const { writeCpio } = await import('../guest/cpio.js');
   const { guestAttachments } = await import('./guest-attachments.js');
@@ -78,7 +83,7 @@ async function defaultGuest(
   return {
     kernel: guest.kernel,
     initrds: [...guest.initrds, ...initrdList(options), { name: 'run file', bytes: runFile }],
-    cmdline: DEFAULT_GUEST_CMDLINE,
+    cmdline: defaultGuestCmdline(source),
   };
 }
 
@@ -147,8 +152,10 @@ export async function planBoot(
   const linux = bootsLinux(files, options);
   const parameters = [options.cmdline ?? (linux ? files.cmdline : '')];
   if (host.pvm && linux) {
-    parameters.push(PVM_CMDLINE);
-    notes.push(`this host is kvm-pvm: kernel parameters added: ${PVM_CMDLINE}`);
+    const built = isDefault && guestSource(options) === 'built';
+    const added = built ? PVM_BUILT_GUEST_CMDLINE : PVM_CMDLINE;
+    parameters.push(added);
+    notes.push(`this host is kvm-pvm: kernel parameters added: ${added}`);
   }
   if (options.append !== undefined) parameters.push(options.append);
   if (linux && readsNoAcpi(parameters)) parameters.push(...virtioParameters(config.devices.length));

@@ -12,14 +12,55 @@ export function detectPvm(): boolean {
 }
 
 /**
- * Kernel parameters appended on such hosts. The processor's own CPUID bits shine through whatever
- * KVM_SET_CPUID2 was given, so the kernel is told here what not to use: each of these would cost
- * an exit (or, for erms, a slow emulated string move) every time. From ssse3 on they are what the
- * kernel's crypto picks vector code by, which KVM's emulator cannot run. The kernel reads at most
- * 127 characters of clearcpuid.
+ * What the kernel is told not to use, since the processor's own CPUID bits shine through whatever
+ * KVM_SET_CPUID2 was given: each would cost an exit (or, for erms, a slow emulated string move)
+ * every time. From ssse3 on they are what the kernel's crypto picks vector code by, which KVM's
+ * emulator cannot run. Names and numbers are Linux's (asm/cpufeatures.h), word times 32 plus bit.
  */
-export const PVM_CMDLINE =
-  'noxsave nosmap nosmep clearcpuid=smap,smep,fsgsbase,invpcid,pcid,erms,fsrm,popcnt,ssse3,sse4_1,sse4_2,aes,pclmulqdq,sha_ni,bmi2,adx mitigations=off';
+const HIDDEN_FEATURES: readonly (readonly [name: string, number: number])[] = [
+  ['smap', 9 * 32 + 20],
+  ['smep', 9 * 32 + 7],
+  ['fsgsbase', 9 * 32],
+  ['invpcid', 9 * 32 + 10],
+  ['pcid', 4 * 32 + 17],
+  ['erms', 9 * 32 + 9],
+  ['fsrm', 18 * 32 + 4],
+  ['popcnt', 4 * 32 + 23],
+  ['ssse3', 4 * 32 + 9],
+  ['sse4_1', 4 * 32 + 19],
+  ['sse4_2', 4 * 32 + 20],
+  ['aes', 4 * 32 + 25],
+  ['pclmulqdq', 4 * 32 + 1],
+  ['sha_ni', 9 * 32 + 29],
+  ['bmi2', 9 * 32 + 8],
+  ['adx', 9 * 32 + 19],
+];
+
+/**
+ * Kernel parameters appended to any Linux kernel's on such hosts. The kernel reads at most 127
+ * characters of clearcpuid.
+ */
+export const PVM_CMDLINE = [
+  'noxsave nosmap nosmep',
+  `clearcpuid=${HIDDEN_FEATURES.map(([name]) => name).join(',')}`,
+  'mitigations=off',
+].join(' ');
+
+/**
+ * The same for the default guest's own kernel, and what makes it boot faster where its code is
+ * interpreted:
+ *
+ * - `clearcpuid` by number: a name is compared with those of all features.
+ * - `rodata=off`: write protecting the kernel's text walks its page tables page by page. The kernel
+ *   has one tenant and no modules.
+ * - `percpu_alloc=page`: a first chunk of the size that is needed instead of 2 MiB, whose free map
+ *   every later allocation would search.
+ */
+export const PVM_BUILT_GUEST_CMDLINE = [
+  'noxsave',
+  `clearcpuid=${HIDDEN_FEATURES.map(([, number]) => number).join(',')}`,
+  'rodata=off percpu_alloc=page',
+].join(' ');
 
 /** Bits to clear in one register of a CPUID leaf. */
 export interface CpuidClear {
