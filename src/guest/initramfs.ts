@@ -78,7 +78,9 @@ export function initramfsEntries(
     {
       path: '.vexit/applets',
       mode: S_IFREG | 0o644,
+      // Sorted, so that the agent opens each directory about once.
       data: linkedApplets(applets)
+        .sort()
         .map((link) => `${link}\n`)
         .join(''),
     },
