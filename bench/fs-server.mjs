@@ -4,12 +4,12 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { build } from 'esbuild';
-import { benchDir, root } from './lib/build.mjs';
+import { root } from './lib/build.mjs';
 
 const outfile = path.join(root, 'build', 'bench', `fs-server-${process.pid}.cjs`);
 mkdirSync(path.dirname(outfile), { recursive: true });
 await build({
-  entryPoints: [path.join(benchDir, 'fs-server.ts')],
+  entryPoints: [path.join(root, 'test/support/fs-server-bench.ts')],
   outfile,
   bundle: true,
   platform: 'node',

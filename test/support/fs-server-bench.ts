@@ -13,11 +13,11 @@ import {
 } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { DescriptorChain } from '../src/devices/virtio/queue/descriptor-chain.js';
-import { GuestRam } from '../src/devices/virtio/queue/guest-ram.js';
-import { Opcode } from '../src/fs/fuse/protocol.js';
-import { FuseRequest, FuseServer, HostDirectory } from '../src/fs/index.js';
-import { GuestMemory } from '../src/memory/guest-memory.js';
+import { DescriptorChain } from '../../src/devices/virtio/queue/descriptor-chain.js';
+import { GuestRam } from '../../src/devices/virtio/queue/guest-ram.js';
+import { Opcode } from '../../src/fs/fuse/protocol.js';
+import { FuseRequest, FuseServer, HostDirectory } from '../../src/fs/index.js';
+import { GuestMemory } from '../../src/memory/guest-memory.js';
 
 const MIB = 2 ** 20;
 const RAM = 8 * MIB;
