@@ -1,4 +1,5 @@
 /** A temporary directory that is shared, and the client of its server. */
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -32,6 +33,8 @@ export class Share {
     this.server.close();
     expect(this.directory.descriptors).toEqual({ nodes: 0, files: 0 });
     this.client.close();
+    // A fuzzer may have taken permissions away.
+    spawnSync('chmod', ['-R', 'u+rwX', this.outside]);
     rmSync(this.outside, { recursive: true, force: true });
   }
 }
