@@ -6,6 +6,12 @@ export { EXIT_STATUS } from './machine/exit-report.js';
 export type { ExitReason, ExitReport } from './machine/exit-report.js';
 export type { AgentChannel, AgentEvents, CommandExit } from './agent/agent-channel.js';
 export type { BootProtocol } from './boot/boot-result.js';
+export type {
+  VsockConnectOptions,
+  VsockHost,
+  VsockListenOptions,
+} from './machine/vsock/vsock-host.js';
+export type { VsockSettings } from './machine/vsock/vsock-option.js';
 export { VexitError } from './util/errors.js';
 export type { ErrorCode } from './util/errors.js';
 export { createDisk } from './images/create.js';

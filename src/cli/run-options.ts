@@ -4,6 +4,7 @@ import { parseShareOption } from '../fs/share-option.js';
 import { parseNetOption, parsePublish, type UserNetOptions } from '../net/options.js';
 import { parseAllowNet } from '../net/policy/target.js';
 import type { CommandOptions, VirtualMachineOptions } from '../machine/config.js';
+import { parseVsockOption } from '../machine/vsock/vsock-option.js';
 import { VexitError } from '../util/errors.js';
 import { parseSize } from '../util/size.js';
 import type { RunArguments } from './commands/run.js';
@@ -145,6 +146,7 @@ export function runOptions(args: RunArguments): VirtualMachineOptions {
     virtioConsole: args.console === 'virtio' ? true : undefined,
     rng: args.rng,
     balloon: args.balloon,
+    vsock: args.vsock === undefined ? undefined : parseVsockOption(args.vsock),
     ioThreads: args.ioThreads,
     command: commandOptions(args),
     terminal: terminalSize(),

@@ -6,6 +6,7 @@ import type { RateLimit } from '../devices/virtio/index.js';
 import { shareTag } from '../fs/share-option.js';
 import type { UserNetOptions } from '../net/options.js';
 import type { UserModule } from './virtio/device-spec.js';
+import type { VsockSettings } from './vsock/vsock-option.js';
 
 /** What a balloon can do; everything unless switched off. */
 export interface BalloonSettings {
@@ -71,6 +72,8 @@ export interface DeviceOptions {
   readonly rng?: boolean | { readonly limit?: RateLimit };
   /** virtio-balloon: memory that the host can ask back. */
   readonly balloon?: boolean | BalloonSettings;
+  /** virtio-vsock: streams between programs of the guest and of the host. */
+  readonly vsock?: boolean | VsockSettings;
   /** Virtio devices of your own, see docs/devices/virtio.md. */
   readonly devices?: readonly UserModule[];
 }

@@ -24,6 +24,8 @@ import type { DiskOptions } from '../block/disk-option.js';
 import type { UserNetOptions } from '../net/options.js';
 import type { DeviceSpec, ShareSource } from './virtio/device-spec.js';
 import { VIRTIO_SLOTS } from './virtio/slots.js';
+import { checkVsock, type VsockSettings } from './vsock/vsock-option.js';
+import { claimVsock } from './vsock/vsock-place.js';
 
 /** A region of host memory that becomes a memory slot of the guest. */
 export interface MappedRegion {
@@ -140,6 +142,13 @@ class Opener {
     this.specs.push({ kind: 'fs', options: { tag }, source });
   }
 
+  private async vsock(options: VsockSettings): Promise<void> {
+    const checked = checkVsock(options);
+    const { path, release } = await claimVsock(checked);
+    this.undo.push(release);
+    this.specs.push({ kind: 'vsock', options: { cid: checked.cid, path } });
+  }
+
   async open(options: DeviceOptions): Promise<void> {
     const { disks = [], pmem = [] } = options;
     checkDisks(disks.filter((disk): disk is DiskOptions => 'path' in disk));
@@ -164,6 +173,8 @@ class Opener {
     if (rng !== undefined) this.specs.push({ kind: 'rng', options: rng });
     const balloon = settings(options.balloon);
     if (balloon !== undefined) this.specs.push({ kind: 'balloon', options: balloon });
+    const vsock = settings(options.vsock);
+    if (vsock !== undefined) await this.vsock(vsock);
     for (const device of options.devices ?? []) {
       this.specs.push({ kind: 'module', options: device });
     }
@@ -191,8 +202,8 @@ function randomMac(): string {
 
 /** How many devices the options ask for, before anything is opened. */
 function countDevices(options: DeviceOptions): number {
-  const { disks = [], pmem = [], devices = [] } = options;
-  const single = [consolePorts(options), settings(options.rng), settings(options.balloon)];
+  const { disks = [], pmem = [], devices = [], rng, balloon, vsock } = options;
+  const single = [consolePorts(options), settings(rng), settings(balloon), settings(vsock)];
   const singles = single.filter((device) => device !== undefined).length;
   const others = netSettings(options).length + taggedShares(options).length;
   return disks.length + others + pmem.length + devices.length + singles;

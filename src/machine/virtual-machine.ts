@@ -17,6 +17,7 @@ import type { ConsoleControl } from './virtio/console-control.js';
 import type { DiskControl } from './virtio/disk-control.js';
 import { HostSides } from './virtio/host-sides.js';
 import { loadDeviceClasses, type DeviceClasses } from './virtio/make-device.js';
+import type { VsockHost } from './vsock/vsock-host.js';
 
 /** Where a VM is in its life. */
 export type VmState = 'created' | 'running' | 'paused' | 'stopped';
@@ -70,6 +71,8 @@ export class VirtualMachine extends EventEmitter<VirtualMachineEvents> {
   readonly virtioConsole: ConsoleControl | undefined;
   /** The disks, in the order of the options. */
   readonly disks: readonly DiskControl[];
+  /** Streams to and from programs of the guest, if the VM has virtio-vsock. */
+  readonly vsock: VsockHost | undefined;
   /** Notes given before anybody could listen. */
   readonly notes: readonly string[];
 
@@ -102,10 +105,12 @@ export class VirtualMachine extends EventEmitter<VirtualMachineEvents> {
       core: (slot) => this.instance?.board.virtio[slot],
       memory: config.memory,
       resizeDisk: (slot, bytes) => this.resizeDisk(slot, bytes),
+      running: () => this.state === 'running' || this.state === 'paused',
     });
     this.balloon = this.hostSides.balloon;
     this.virtioConsole = this.hostSides.console;
     this.disks = this.hostSides.disks;
+    this.vsock = this.hostSides.vsock;
     this.debugConsole = this.debugOut;
     this.firmwareLog = this.firmwareOut;
     if (agent !== undefined) {

@@ -12,6 +12,7 @@ export type ErrorCode =
   | 'ERR_GUEST_BUILD'
   | 'ERR_STATE'
   | 'ERR_VCPU'
+  | 'ERR_VSOCK'
   | 'ERR_ABORTED'
   | 'ERR_IO';
 

@@ -87,6 +87,10 @@ export const RUN_OPTIONS = {
   },
   rng: { type: 'boolean', describe: "Give the guest random bytes of the host's (virtio-rng)" },
   balloon: { type: 'boolean', describe: 'Give the guest a memory balloon (virtio-balloon)' },
+  vsock: {
+    type: 'string',
+    describe: 'Streams to the host by a unix socket (virtio-vsock): [cid=3,]path=SOCKET',
+  },
   'io-threads': {
     type: 'number',
     describe: 'Threads that serve virtio devices, 1 to 16; default 1',

@@ -27,6 +27,7 @@ export enum DeviceType {
   Console = 3,
   Entropy = 4,
   Balloon = 5,
+  Socket = 19,
   Pmem = 27,
   FileSystem = 26,
 }

@@ -50,7 +50,10 @@ export interface DeviceContext {
    * the device is running.
    */
   runQueue(index: number, turn: (queue: VirtQueue) => void): void;
-  /** Has `process` called for a queue after so many milliseconds; the earliest call counts. */
+  /**
+   * Has `process` called for a queue after so many milliseconds; the earliest call counts. With 0,
+   * the queue has its turn as if the driver had kicked it.
+   */
   processLater(index: number, milliseconds: number): void;
 }
 
@@ -79,6 +82,11 @@ export interface VirtioDevice {
 
   /** Called once per thread, before anything else. */
   attach(context: DeviceContext): void;
+  /**
+   * Takes what the device needs of the host (sockets), before its first turn. Called in the thread
+   * that serves the queues only; `close` is its counterpart.
+   */
+  open?(): Promise<void>;
   /** Reads configuration space, little-endian. Allowed at any time, before negotiation too. */
   readConfig(offset: number, size: ConfigAccessSize): number;
   /** The driver writes configuration space. Without it, writes are ignored. */
@@ -94,6 +102,12 @@ export interface VirtioDevice {
   process(queue: VirtQueue): void;
   /** Back to the state after power-on; tokens in flight have no effect any more. */
   reset?(): void;
+  /**
+   * A queue was to be served while the device does not run. In the thread that serves the queues,
+   * and so the place to let go of the host's things after a reset: `reset` is called in the driver's
+   * thread, and its `processLater` with 0 leads here.
+   */
+  halted?(): void;
   /** One queue has been reset or stopped; its tokens in flight have no effect any more. */
   queueReset?(index: number): void;
   /**

@@ -152,8 +152,19 @@ export abstract class QueueRunner implements DeviceContext {
    *   not asked for kicks
    */
   serve(index: number, polled = false): boolean {
-    if (!this.running) return false;
+    if (!this.running) {
+      this.halt();
+      return false;
+    }
     return this.turn(index, this.processTurn, this.device.budget ?? DEFAULT_BUDGET, polled);
+  }
+
+  private halt(): void {
+    try {
+      this.device.halted?.();
+    } catch (error) {
+      this.fail(error);
+    }
   }
 
   /** True when the driver has made chains available since the last turn; costs one load. */
@@ -181,6 +192,10 @@ export abstract class QueueRunner implements DeviceContext {
   processLater(index: number, milliseconds: number): void {
     if (this.options.processLater !== undefined) {
       this.options.processLater(index, milliseconds);
+      return;
+    }
+    if (milliseconds === 0 && this.options.kick !== undefined) {
+      this.options.kick(index);
       return;
     }
     if (this.timers[index] !== undefined) return;

@@ -12,6 +12,7 @@ import type { RngOptions } from '../../devices/virtio/rng/rng.js';
 import type { HostDirectoryOptions } from '../../fs/index.js';
 import type { IoEngineKind } from '../../io/index.js';
 import type { UserNetOptions } from '../../net/options.js';
+import type { VsockConfig } from '../vsock/vsock-option.js';
 
 /** Something that a module of a library user exports, see docs/devices/virtio.md. */
 export interface UserModule {
@@ -59,4 +60,5 @@ export type DeviceSpec =
       /** The file to flush; none for a read-only region. */
       readonly fd: number | undefined;
     }
+  | { readonly kind: 'vsock'; readonly options: Required<VsockConfig> }
   | { readonly kind: 'module'; readonly options: UserModule };

@@ -6,6 +6,7 @@ import { ConsoleControl } from './console-control.js';
 import type { DeviceSpec } from './device-spec.js';
 import { DiskControl, type ResizeDisk } from './disk-control.js';
 import type { HostSide } from './host-side.js';
+import { VsockHost } from '../vsock/vsock-host.js';
 
 /** What the host's sides need of their VM. */
 export interface HostSurroundings {
@@ -14,6 +15,8 @@ export interface HostSurroundings {
   /** Bytes of guest memory. */
   readonly memory: number;
   readonly resizeDisk: ResizeDisk;
+  /** Whether the guest could answer. */
+  readonly running: () => boolean;
 }
 
 /** By slot of the device. */
@@ -21,6 +24,7 @@ export class HostSides {
   readonly balloon: BalloonControl | undefined;
   readonly console: ConsoleControl | undefined;
   readonly disks: readonly DiskControl[];
+  readonly vsock: VsockHost | undefined;
   private readonly sides: readonly (HostSide | undefined)[];
 
   constructor(specs: readonly DeviceSpec[], surroundings: HostSurroundings) {
@@ -31,6 +35,7 @@ export class HostSides {
     );
     this.balloon = this.sides.find((side) => side instanceof BalloonControl);
     this.console = this.sides.find((side) => side instanceof ConsoleControl);
+    this.vsock = this.sides.find((side) => side instanceof VsockHost);
   }
 
   onPowerOn(): void {
@@ -56,7 +61,7 @@ export class HostSides {
 function makeSide(
   spec: DeviceSpec,
   slot: number,
-  { core, memory }: HostSurroundings,
+  { core, memory, running }: HostSurroundings,
 ): HostSide | undefined {
   const present = (): VirtioDeviceCore | undefined => core(slot);
   switch (spec.kind) {
@@ -64,6 +69,8 @@ function makeSide(
       return new BalloonControl(() => present()?.device as BalloonDevice | undefined, memory);
     case 'console':
       return new ConsoleControl(present, spec.options);
+    case 'vsock':
+      return new VsockHost(spec.options.path, spec.options.cid, running);
     default:
       return undefined;
   }

@@ -55,6 +55,7 @@ class IoWorker {
       for (const queue of queues) {
         worker.kicks.push({ fd: slot.kickFds[queue]!, entry: worker.scheduler.add(core, queue) });
       }
+      await core.device.open?.();
     }
     return worker;
   }

@@ -8,6 +8,8 @@ import type { NetBackend } from '../../net/net-backend.js';
 import type { UserNetOptions } from '../../net/options.js';
 import { UserNetwork } from '../../net/user-network.js';
 import type { DeviceSpec, DiskSource, ShareSource, UserModule } from './device-spec.js';
+import type { VsockBackend } from '../../devices/virtio/vsock/host-backend.js';
+import { UnixBackend } from '../vsock/unix-backend.js';
 import type { IoServices } from './io-services.js';
 import { loadExport } from './user-module.js';
 
@@ -18,6 +20,7 @@ export interface DeviceBackend {
   /** By pair of queues. */
   readonly networks?: readonly NetBackend[];
   readonly fileServer?: RequestServer;
+  readonly vsock?: VsockBackend;
 }
 
 /** What the module of a disk exports. */
@@ -82,6 +85,8 @@ export async function makeBackend(spec: DeviceSpec, io: IoServices): Promise<Dev
       return { networks: [await openNetwork(spec.network)] };
     case 'fs':
       return { fileServer: await openShare(spec.source) };
+    case 'vsock':
+      return { vsock: new UnixBackend(spec.options.path) };
     default:
       return {};
   }

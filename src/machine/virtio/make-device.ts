@@ -8,6 +8,7 @@ import { FsDevice } from '../../devices/virtio/fs/fs.js';
 import { NetDevice } from '../../devices/virtio/net/net.js';
 import { PmemDevice } from '../../devices/virtio/pmem/pmem.js';
 import { RngDevice } from '../../devices/virtio/rng/rng.js';
+import { VsockDevice } from '../../devices/virtio/vsock/vsock.js';
 import type { DeviceSpec, UserModule } from './device-spec.js';
 import type { DeviceBackend } from './make-backend.js';
 import { loadExport } from './user-module.js';
@@ -64,6 +65,11 @@ export function makeDevice(
     case 'fs': {
       const server = backend?.fileServer;
       return new FsDevice({ ...spec.options, ...(server === undefined ? {} : { server }) });
+    }
+    case 'vsock': {
+      const { cid } = spec.options;
+      const host = backend?.vsock;
+      return new VsockDevice(host === undefined ? { cid } : { cid, backend: host });
     }
     case 'module':
       return new (classes.get(spec.options)!)(spec.options.options, surroundings);
