@@ -10,6 +10,8 @@ import { CID, FakeStream, VsockBench, encode, type Packet } from './vsock-bench.
 
 const PORTS = { guestPort: 1000, hostPort: 52 };
 const AT = 0x9000;
+/** 10^5 in a long run. */
+const FLOOD = Number(process.env.FUZZ_SECONDS ?? 2) > 2 ? 100_000 : 10_000;
 
 /** The device still works for somebody else. */
 function works(made: VsockBench): void {
@@ -192,10 +194,10 @@ describe('operations out of place', () => {
 });
 
 describe('floods', () => {
-  test('F8, K4: of 10^5 requests as many connections come to be as there may, the rest is reset', () => {
+  test(`F8, K4: of ${FLOOD} requests as many are taken as there may be, the rest is reset`, () => {
     const made = VsockBench.started();
     let resets = 0;
-    for (let i = 0; i < 100_000; i += 10) {
+    for (let i = 0; i < FLOOD; i += 10) {
       for (let j = 0; j < 10; j++)
         made.queueSend({ op: Op.Request, guestPort: i + j, hostPort: 9 });
       made.notify(VsockQueue.Transmit);
@@ -206,7 +208,7 @@ describe('floods', () => {
     resets += made.receiveAll().length;
     expect(made.device.connections).toBe(MAX_CONNECTIONS);
     expect(made.backend.asked).toHaveLength(MAX_CONNECTIONS);
-    expect(resets).toBe(100_000 - MAX_CONNECTIONS);
+    expect(resets).toBe(FLOOD - MAX_CONNECTIONS);
     const stream = new FakeStream();
     expect(made.backend.guest.connect(1, stream)).toBeUndefined();
     expect(made.lines.length).toBeLessThan(30);

@@ -235,7 +235,6 @@ describe('resets', () => {
     const other = new VsockDevice({ cid: CID });
     const later: number[] = [];
     other.attach({
-      ...made.core,
       state: made.core.state,
       createChain: () => made.core.createChain(),
       processLater: (queue: number) => later.push(queue),
