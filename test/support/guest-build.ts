@@ -36,6 +36,7 @@ const RECIPES = {
   ring3: linux('ring3.c'),
   memory: linux('memory.c'),
   virtio: linux('virtio.c'),
+  vsock: linux('vsock.c'),
 } as const satisfies Record<string, Recipe>;
 
 export type GuestName = keyof typeof RECIPES;
