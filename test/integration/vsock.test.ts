@@ -106,7 +106,7 @@ describeKvm('virtio-vsock', () => {
     await expect(other.vm.vsock!.connect(9)).rejects.toMatchObject({ code: 'ERR_STATE' });
   });
 
-  test('a path that cannot be is refused before the VM is made, and a dead socket replaced', async () => {
+  test('a path that cannot be is refused before the VM is made', async () => {
     const make = (file: string) =>
       VirtualMachine.create({ firmware: __filename, vsock: { path: file } });
     const taken = path.join(directory, 'file');

@@ -52,6 +52,24 @@ describe('requests', () => {
     expect(bench.rings[0]!.take()).toHaveLength(10);
   });
 
+  test('a turn that the device asks for at once is a kick, one for later is a timer', () => {
+    jest.useFakeTimers();
+    try {
+      const kicked: number[] = [];
+      const bench = new MmioBench(new EchoDevice(), { kick: (index) => kicked.push(index) });
+      bench.start();
+      kicked.length = 0;
+      bench.device.context.processLater(1, 0);
+      expect(kicked).toEqual([1]);
+      bench.device.context.processLater(0, 5);
+      expect(kicked).toEqual([1]);
+      jest.advanceTimersByTime(5);
+      expect(kicked).toEqual([1, 0]);
+    } finally {
+      jest.useRealTimers();
+    }
+  });
+
   test('C23: a turn over budget asks for another', () => {
     class Small extends EchoDevice {
       readonly budget = 4;
@@ -164,6 +182,16 @@ describe('reset', () => {
     bench.core.serve(0);
     expect(bench.get(R.InterruptStatus)).toBe(0);
     expect(bench.ram.snapshot()).toBe(before);
+  });
+
+  test('the thread that serves the queues hears that the device does not run', () => {
+    const bench = new MmioBench(new EchoDevice(), { kick: () => undefined }).start();
+    bench.core.serve(0);
+    expect(bench.device.events).not.toContain('halted');
+    bench.set(R.Status, 0);
+    bench.device.events.length = 0;
+    expect(bench.core.serve(0)).toBe(false);
+    expect(bench.device.events).toEqual(['halted']);
   });
 
   test('A15: with requests in flight it is complete when they have come back', () => {

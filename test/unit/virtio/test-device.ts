@@ -53,6 +53,10 @@ export class EchoDevice implements VirtioDevice {
     this.events.push('reset');
   }
 
+  halted(): void {
+    this.events.push('halted');
+  }
+
   queueReset(index: number): void {
     this.events.push(`queueReset ${index}`);
   }

@@ -6,7 +6,7 @@ import { ReceiveCredit, SendCredit } from '../../../../src/devices/virtio/vsock/
 import { fuzz, type Random } from '../fuzz.js';
 import { FakeStream, VsockBench, type Packet } from './vsock-bench.js';
 
-const STEPS = 250;
+const STEPS = 2000;
 /** Few, so that packets meet connections. */
 const GUEST_PORTS = [1, 2, 3];
 const HOST_PORTS = [7, 8, 2 ** 30, 2 ** 30 + 1];
