@@ -72,7 +72,8 @@ export class VsockHost implements HostSide {
       let answer = '';
       const done = (end: () => void): void => {
         signal?.removeEventListener('abort', onAbort);
-        socket.off('error', onError).off('close', onClose).off('readable', onReadable);
+        socket.off('error', onError).off('end', onClose).off('close', onClose);
+        socket.off('readable', onReadable);
         end();
       };
       const fail = (error: VexitError): void =>
@@ -101,17 +102,20 @@ export class VsockHost implements HostSide {
       // Byte by byte: what follows the line is the stream's.
       const onReadable = (): void => {
         for (let byte; (byte = socket.read(1) as Buffer | null) !== null;) {
-          if (byte[0] !== NEWLINE) {
+          const end = byte[0] === NEWLINE;
+          if (!end && answer.length < ANSWER_LIMIT) {
             answer += byte.toString('latin1');
-            if (answer.length < ANSWER_LIMIT) continue;
+            continue;
           }
-          if (!/^OK [0-9]+$/.test(answer)) onClose();
+          if (!end || !/^OK [0-9]+$/.test(answer)) onClose();
           // Only later does the stream forget that it was read in pieces.
           else done(() => this.handOver(socket, resolve));
           return;
         }
       };
-      socket.on('error', onError).on('close', onClose).on('readable', onReadable);
+      // A socket that may be half open ends without closing.
+      socket.on('error', onError).on('end', onClose).on('close', onClose);
+      socket.on('readable', onReadable);
       if (signal?.aborted === true) {
         onAbort();
         return;

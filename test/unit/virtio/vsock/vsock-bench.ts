@@ -47,6 +47,8 @@ export class FakeStream implements HostStream {
   readonly written: Buffer[] = [];
   /** Writes that have not been reported. */
   waiting = 0;
+  /** Their bytes. */
+  held = 0;
   paused = true;
   ended = false;
   finished = false;
@@ -58,6 +60,7 @@ export class FakeStream implements HostStream {
   write(bytes: Uint8Array): void {
     this.written.push(Buffer.from(bytes));
     this.waiting++;
+    this.held += bytes.length;
   }
   cork(): void {
     // Nothing to gather.
@@ -90,6 +93,7 @@ export class FakeStream implements HostStream {
   take(): void {
     while (this.waiting > 0) {
       this.waiting--;
+      this.held -= this.written.at(-1 - this.waiting)!.length;
       this.listener?.onWritten();
     }
     if (!this.ended || this.finished) return;
