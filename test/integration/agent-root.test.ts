@@ -12,15 +12,16 @@ import {
   rmSync,
   symlinkSync,
   writeFileSync,
+  readdirSync,
 } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 
 const AGENT = path.resolve(__dirname, '../../src/guest/init');
 const SUPPORT = path.resolve(__dirname, '../support/agent');
-const AGENT_SOURCES = ['applets', 'channel', 'child', 'init', 'power', 'root', 'runfile']
-  .concat(['session', 'setup', 'streams'])
-  .map((name) => path.join(AGENT, `${name}.c`));
+const AGENT_SOURCES = readdirSync(AGENT)
+  .filter((name) => name.endsWith('.c'))
+  .map((name) => path.join(AGENT, name));
 
 let dir: string;
 const program = (name: string): string => path.join(dir, name);

@@ -91,7 +91,7 @@ export class NetBench extends MmioBench<NetDevice> {
   constructor(options: Partial<NetDeviceOptions> = {}) {
     const { queuePairs = 1, offloads = OFFLOADS } = options;
     const backends = Array.from({ length: queuePairs }, () => new FakeBackend(offloads));
-    super(new NetDevice({ mac: MAC, offloads, ...options }, backends), {
+    super(new NetDevice({ mac: MAC, offloads, ...options }, backends, () => 0), {
       processLater: (queue, milliseconds) => this.later.push([queue, milliseconds]),
     });
     this.backends = backends;

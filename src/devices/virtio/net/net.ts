@@ -114,11 +114,13 @@ export class NetDevice implements VirtioDevice {
 
   /**
    * @param backends of the pairs that this thread serves
+   * @param now milliseconds from a clock that does not go back, for the rate limits
    * @throws RangeError for settings that make no sense
    */
   constructor(
     private readonly options: NetDeviceOptions,
     private readonly backends: readonly (NetBackend | undefined)[] = [],
+    private readonly now: () => number = () => performance.now(),
   ) {
     const mac = parseMac(options.mac);
     if (mac === undefined) throw new RangeError(`${options.mac} is not a unicast MAC address`);
@@ -144,9 +146,7 @@ export class NetDevice implements VirtioDevice {
     this.buckets = [tx?.bytes, tx?.frames, rx?.bytes, rx?.frames].map((limit, i) =>
       limit === undefined
         ? undefined
-        : new TokenBucket(state, StateField.Buckets + i * TokenBucket.STATE_BYTES, limit, () =>
-            performance.now(),
-          ),
+        : new TokenBucket(state, StateField.Buckets + i * TokenBucket.STATE_BYTES, limit, this.now),
     );
     // The first thread finds a block that is all zero.
     if (this.view.getUint16(ConfigField.MaxQueuePairs, true) === 0) this.powerOn();
