@@ -16,6 +16,11 @@ export interface DiskOptions {
   /** An image or a block device. Always raw: what it begins with means nothing. */
   readonly path: string;
   readonly readOnly?: boolean;
+  /**
+   * Whether Linux is to boot from it. Unless a disk says `true`, it is the first that does not say
+   * `false`.
+   */
+  readonly root?: boolean;
   /** Up to 20 characters of ASCII. */
   readonly serial?: string;
   /** `writeback` unless given. */
@@ -97,7 +102,23 @@ const SETTERS: Readonly<Record<string, Setter>> = {
   // There is one format, and it is never guessed; the word is for those who write it anyway.
   format: (_, value) => void choice('format', value, ['raw']),
   ro: (disk, value) => (disk.readOnly = onOff('ro', value)),
+  root: (disk, value) => (disk.root = onOff('root', value)),
 };
+
+/** Settings that need no value, and what they stand for. */
+const FLAGS: Readonly<Record<string, readonly [key: string, value: string]>> = {
+  ro: ['ro', 'on'],
+  root: ['root', 'on'],
+  data: ['root', 'off'],
+};
+
+/** A setting's key and value. */
+function readSetting(setting: string): readonly [string, string | undefined] {
+  if (Object.hasOwn(FLAGS, setting)) return FLAGS[setting]!;
+  const equals = setting.indexOf('=');
+  if (equals < 0) return [setting, undefined];
+  return [setting.slice(0, equals), setting.slice(equals + 1)];
+}
 
 /**
  * Reads the text of a `--disk` option. A comma in the path is written twice.
@@ -109,15 +130,13 @@ export function parseDiskOption(text: string): DiskOptions {
   const disk: Mutable<DiskOptions> = { path };
   const seen = new Set<string>();
   for (const setting of settings) {
-    const equals = setting.indexOf('=');
-    const key = equals < 0 ? setting : setting.slice(0, equals);
-    const value = equals < 0 && key === 'ro' ? 'on' : setting.slice(equals + 1);
+    const [key, value] = readSetting(setting);
     const set = Object.hasOwn(SETTERS, key) ? SETTERS[key] : undefined;
     if (set === undefined) {
       throw wrong(`disk: ${key === '' ? 'an empty setting' : `${key} is not a setting`}`);
     }
     if (seen.has(key)) throw wrong(`disk: ${key} is given twice`, 'leave one out');
-    if (equals < 0 && key !== 'ro') throw wrong(`disk: ${key} needs a value`);
+    if (value === undefined) throw wrong(`disk: ${key} needs a value`);
     if (value === '') throw wrong(`disk: ${key} is empty`);
     seen.add(key);
     set(disk, value);

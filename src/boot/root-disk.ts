@@ -30,8 +30,22 @@ function saysRoot(text: string): boolean {
 }
 
 /**
- * Kernel parameters that make one of the disks the root; none if none is flagged, or if the user's
- * own parameters say where the root is.
+ * The number of the disk that is the root: the one that says so; if none does, the first that does
+ * not say that it is not. Undefined when all of them hold data.
+ * @throws VexitError ERR_CONFIG for several roots
+ */
+export function rootDisk(disks: readonly RootCandidate[]): number | undefined {
+  const roots = disks.flatMap(({ root }, index) => (root === true ? [index] : []));
+  if (roots.length > 1) {
+    throw new VexitError('ERR_CONFIG', `${roots.length} disks are the root`, 'choose one');
+  }
+  const index = roots[0] ?? disks.findIndex(({ root }) => root === undefined);
+  return index === -1 ? undefined : index;
+}
+
+/**
+ * Kernel parameters that make one of the disks the root, see {@link rootDisk}; none if none is, or
+ * if the user's own parameters say where the root is.
  * @param given parameters the user gave (--cmdline and --append)
  * @throws VexitError ERR_CONFIG for several roots
  */
@@ -40,11 +54,7 @@ export function rootParameters(
   mounter: RootMounter,
   given = '',
 ): string[] {
-  const roots = disks.flatMap(({ root }, index) => (root === true ? [index] : []));
-  if (roots.length > 1) {
-    throw new VexitError('ERR_CONFIG', `${roots.length} disks are the root`, 'choose one');
-  }
-  const [index] = roots;
+  const index = rootDisk(disks);
   if (index === undefined || saysRoot(given)) return [];
   const name = mounter === 'agent' ? 'vexit.root' : 'root';
   const mode = disks[index]?.readOnly === true ? 'ro' : 'rw';

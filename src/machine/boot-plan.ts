@@ -4,6 +4,7 @@ import { writeAcpiTables } from '../boot/acpi/index.js';
 import { writeMpTable } from '../boot/mptable.js';
 import { openSource } from '../boot/boot-source.js';
 import { detectProtocol } from '../boot/detect.js';
+import { rootParameters, type RootMounter } from '../boot/root-disk.js';
 import type { GuestMemory } from '../memory/guest-memory.js';
 import type { GuestSource } from '../guest/default-guest.js';
 import { VexitError } from '../util/errors.js';
@@ -130,6 +131,14 @@ function virtioParameters(count: number): string[] {
   );
 }
 
+/** Parameters that make a disk the root; the user's own come later and win. */
+function rootDiskParameters(options: VirtualMachineOptions, isDefault: boolean): string[] {
+  const hasInitrd = initrdList(options).length > 0;
+  const mounter: RootMounter = isDefault ? 'agent' : hasInitrd ? 'initrd' : 'kernel';
+  const given = [options.cmdline, options.append].filter((text) => text !== undefined);
+  return rootParameters(options.disks ?? [], mounter, given.join(' '));
+}
+
 /**
  * Works out what to boot and how.
  * @throws VexitError for options that contradict each other
@@ -157,6 +166,7 @@ export async function planBoot(
     parameters.push(added);
     notes.push(`this host is kvm-pvm: kernel parameters added: ${added}`);
   }
+  if (linux) parameters.push(...rootDiskParameters(options, isDefault));
   if (options.append !== undefined) parameters.push(options.append);
   if (linux && readsNoAcpi(parameters)) parameters.push(...virtioParameters(config.devices.length));
 

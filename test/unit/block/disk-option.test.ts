@@ -11,6 +11,9 @@ const files = scratch();
 test('a path is a disk', () => {
   expect(parseDiskOption('root.ext4')).toEqual({ path: 'root.ext4' });
   expect(parseDiskOption('d,,ro')).toEqual({ path: 'd,ro' });
+  expect(parseDiskOption('d,root')).toEqual({ path: 'd', root: true });
+  expect(parseDiskOption('d,data')).toEqual({ path: 'd', root: false });
+  expect(parseDiskOption('d,root=off')).toEqual({ path: 'd', root: false });
   expect(parseDiskOption('/a path/with,,comma=x.img,ro')).toEqual({
     path: '/a path/with,comma=x.img',
     readOnly: true,
@@ -41,6 +44,8 @@ test('every setting', () => {
 test.each([
   ['', /there is no path/],
   [',ro', /there is no path/],
+  ['d,root,data', /root is given twice/],
+  ['d,data=on', /data is not a setting/],
   ['d,', /an empty setting/],
   ['d,rw', /rw is not a setting/],
   ['d,toString=1', /toString is not a setting/],

@@ -1,4 +1,4 @@
-import { rootParameters, virtioDiskName } from '../../../src/boot/root-disk';
+import { rootDisk, rootParameters, virtioDiskName } from '../../../src/boot/root-disk';
 import { thrownBy } from '../../support/thrown';
 
 describe('virtioDiskName', () => {
@@ -28,9 +28,15 @@ describe('rootParameters', () => {
     expect(rootParameters(disks, 'agent')).toEqual(['vexit.root=/dev/vdc', 'ro']);
   });
 
+  it('takes the first disk that does not say data, unless another says root', () => {
+    expect(rootDisk([{}, {}])).toBe(0);
+    expect(rootDisk([{ root: false }, {}, {}])).toBe(1);
+    expect(rootDisk([{}, { root: true }])).toBe(1);
+  });
+
   it('says nothing without a root', () => {
     expect(rootParameters([], 'agent')).toEqual([]);
-    expect(rootParameters([{}, { root: false }], 'kernel')).toEqual([]);
+    expect(rootParameters([{ root: false }, { root: false }], 'kernel')).toEqual([]);
   });
 
   it("leaves the user's own root alone", () => {
