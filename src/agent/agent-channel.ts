@@ -5,8 +5,8 @@ import { FrameParser, GuestFrame, HostFrame, encodeFrame } from './frames.js';
 
 /** How the guest's program ended. */
 export interface CommandExit {
-  readonly kind: 'exited' | 'signalled' | 'not-started';
-  /** Exit status, signal number or errno. */
+  readonly kind: 'exited' | 'signalled' | 'not-started' | 'no-root';
+  /** Exit status, signal number or errno; for `no-root` the errno of the root file system. */
   readonly value: number;
 }
 
@@ -19,7 +19,7 @@ export interface AgentEvents {
   broken: [];
 }
 
-const EXIT_KINDS = ['exited', 'signalled', 'not-started'] as const;
+const EXIT_KINDS = ['exited', 'signalled', 'not-started', 'no-root'] as const;
 /** Bytes of standard input that fit into one frame and into the first window. */
 const STDIN_CHUNK = 1024;
 /** What the guest may be granted at most: more would let it make the host buffer without bound. */
@@ -134,12 +134,16 @@ export class AgentChannel extends EventEmitter<AgentEvents> {
 
   /** The guest is gone: ends the streams. */
   close(): void {
+    this.endStreams();
+    this.outgoing = [];
+  }
+
+  private endStreams(): void {
     this.exited = true;
     this.out.end();
     this.err.end();
     this.waiting?.done();
     this.waiting = undefined;
-    this.outgoing = [];
   }
 
   private post(frame: Buffer): void {
@@ -200,7 +204,9 @@ export class AgentChannel extends EventEmitter<AgentEvents> {
 
   private onExit(payload: Buffer): void {
     const kind = EXIT_KINDS[payload[0] ?? 0] ?? 'exited';
-    this.close();
+    // The guest may power off when it hears that nothing it has sent is on its way any more.
+    this.post(encodeFrame(HostFrame.ExitSeen));
+    this.endStreams();
     this.emit('exit', { kind, value: payload[1] ?? 0 });
   }
 }

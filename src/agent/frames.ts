@@ -12,6 +12,7 @@ export enum HostFrame {
   Resize = 0x02,
   Signal = 0x03,
   Shutdown = 0x04,
+  ExitSeen = 0x05,
 }
 
 export enum GuestFrame {

@@ -11,6 +11,8 @@ export interface RunFile {
   readonly rows?: number;
   readonly cols?: number;
   readonly hostname?: string;
+  /** Name of the virtio-console port that is the agent channel. */
+  readonly channel?: string;
   /** Network interfaces with fixed addresses. */
   readonly interfaces?: readonly GuestInterface[];
   readonly nameservers?: readonly string[];
@@ -50,7 +52,7 @@ export function encodeRunFile(run: RunFile): Buffer {
     }
     records.push(['env', `${name}=${value}`]);
   }
-  for (const key of ['cwd', 'user', 'rows', 'cols', 'hostname'] as const) {
+  for (const key of ['cwd', 'user', 'rows', 'cols', 'hostname', 'channel'] as const) {
     const value = run[key];
     if (value !== undefined) records.push([key, String(value)]);
   }

@@ -32,7 +32,7 @@ class TerminalConnection implements ConsoleConnection {
     private readonly toConsole: boolean,
   ) {
     const { stdin, stdout } = process;
-    if (toConsole) vm.serial.output.pipe(stdout, { end: false });
+    if (toConsole) vm.console.output.pipe(stdout, { end: false });
     if (stdin.isTTY && stdout.isTTY) this.connectTerminal();
     else if (toConsole) this.connectPipe();
   }
@@ -45,18 +45,24 @@ class TerminalConnection implements ConsoleConnection {
     process.on('exit', () => this.restore());
     stdout.on('resize', () => {
       const size = terminalSize();
-      if (size !== undefined) this.vm.agent?.resize(size.rows, size.cols);
+      if (size !== undefined) this.resize(size.rows, size.cols);
     });
     if (!this.toConsole) return;
     process.stderr.write('vexit: Ctrl-a x quits, Ctrl-a h helps\r\n');
     const filter = new EscapeFilter((action) => this.act(action));
     stdin.on('data', (bytes: Buffer) => {
       const input = filter.filter(bytes);
-      if (input.length > 0 && !this.vm.serial.input.write(input)) {
+      if (input.length > 0 && !this.vm.console.input.write(input)) {
         stdin.pause();
-        this.vm.serial.input.once('drain', () => stdin.resume());
+        this.vm.console.input.once('drain', () => stdin.resume());
       }
     });
+  }
+
+  /** The agent is told last: kernels before 6.16 take a console's size the wrong way round. */
+  private resize(rows: number, cols: number): void {
+    this.vm.virtioConsole?.resize(cols, rows);
+    this.vm.agent?.resize(rows, cols);
   }
 
   private act(action: EscapeAction): void {
@@ -73,7 +79,7 @@ class TerminalConnection implements ConsoleConnection {
   /** A file or a pipe as the console's input; its end is Ctrl-d, as a person would type it. */
   private connectPipe(): void {
     const { stdin } = process;
-    const { input } = this.vm.serial;
+    const { input } = this.vm.console;
     let last = NEWLINE;
     const forward = (): void => {
       stdin.on('data', (bytes: Buffer) => {
@@ -104,7 +110,7 @@ class TerminalConnection implements ConsoleConnection {
 
 /**
  * Connects standard input and output.
- * @param toConsole true for the serial console, false when a command has the streams
+ * @param toConsole true for the guest's console, false when a command has the streams
  */
 export function connectConsole(vm: VirtualMachine, toConsole: boolean): ConsoleConnection {
   return new TerminalConnection(vm, toConsole);

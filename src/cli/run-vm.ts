@@ -1,7 +1,8 @@
 /** `vexit run`: makes the VM, connects it to this terminal and ends with its status. */
 import os from 'node:os';
 import type { AgentChannel, CommandExit } from '../agent/agent-channel.js';
-import { bootsDefaultGuest, guestSource } from '../machine/config.js';
+import { rootDisk } from '../boot/root-disk.js';
+import { bootsDefaultGuest, guestSource, type VirtualMachineOptions } from '../machine/config.js';
 import { EXIT_STATUS, type ExitReport } from '../machine/exit-report.js';
 import { VirtualMachine } from '../machine/virtual-machine.js';
 import { VexitError } from '../util/errors.js';
@@ -23,7 +24,7 @@ function say(line: string): void {
 /** The last console output, kept so that a guest that dies can be understood. */
 function keepTail(vm: VirtualMachine): () => string {
   let tail = Buffer.alloc(0);
-  vm.serial.output.on('data', (bytes: Buffer) => {
+  vm.console.output.on('data', (bytes: Buffer) => {
     tail = Buffer.concat([tail, bytes]).subarray(-TAIL_BYTES);
   });
   return () => tail.toString('utf8');
@@ -32,7 +33,35 @@ function keepTail(vm: VirtualMachine): () => string {
 function commandStatus({ kind, value }: CommandExit): number {
   if (kind === 'exited') return value;
   if (kind === 'signalled') return 128 + value;
+  if (kind === 'no-root') return EXIT_STATUS.notExecutable;
   return value === os.constants.errno.ENOENT ? EXIT_STATUS.notFound : EXIT_STATUS.notExecutable;
+}
+
+/** The status of a shell or command that could not be started; undefined of one that was. */
+function notStarted(exit: CommandExit | undefined): number | undefined {
+  if (exit?.kind !== 'not-started' && exit?.kind !== 'no-root') return undefined;
+  return commandStatus(exit);
+}
+
+function errorName(errno: number): string {
+  const name = Object.entries(os.constants.errno).find(([, value]) => value === errno);
+  return name?.[0] ?? String(errno);
+}
+
+/** Why nothing runs in the guest, if that is so. */
+function explainExit({ kind, value }: CommandExit, options: VirtualMachineOptions): void {
+  if (kind === 'not-started') {
+    const program = options.command === undefined ? 'shell' : 'command';
+    say(`vexit: the ${program} cannot be run in the guest: ${errorName(value)}`);
+  } else if (kind === 'no-root') {
+    const { disks = [] } = options;
+    const disk = disks[rootDisk(disks) ?? -1];
+    const name = disk !== undefined && 'path' in disk ? `disk ${disk.path}` : 'the root disk';
+    say(
+      `vexit: ${name} cannot be mounted as the root file system: ${errorName(value)}: make one ` +
+        'with "vexit guest disk", or write --disk PATH,data for a disk that is none',
+    );
+  }
 }
 
 /** Connects the command's streams; resolves with its exit status, or undefined when it is lost. */
@@ -43,10 +72,6 @@ function connectCommand(agent: AgentChannel, vm: VirtualMachine): Promise<number
   agent.stderr.pipe(process.stderr, { end: false });
   return new Promise((resolve) => {
     agent.once('exit', (exit) => {
-      if (exit.kind === 'not-started') {
-        const name = Object.entries(os.constants.errno).find(([, value]) => value === exit.value);
-        say(`vexit: the command cannot be run in the guest: ${name?.[0] ?? exit.value}`);
-      }
       const timer = setTimeout(() => void vm.stop(), POWER_OFF_GRACE_MS);
       void vm.wait().then(() => {
         clearTimeout(timer);
@@ -134,12 +159,15 @@ export async function runVm(args: RunArguments): Promise<void> {
 
     const tail = interactive ? undefined : keepTail(vm);
     connection = connectConsole(vm, interactive);
+    let agentExit: CommandExit | undefined;
+    vm.agent?.once('exit', (exit) => (agentExit = exit));
     const commandDone =
       interactive || vm.agent === undefined ? undefined : connectCommand(vm.agent, vm);
     const report = await vm.wait();
     milestones.guestEnded = true;
-    const status = await commandDone;
+    const status = (await commandDone) ?? notStarted(agentExit);
     connection.restore();
+    if (agentExit !== undefined) explainExit(agentExit, options);
     process.exitCode = early.status ?? status ?? lostStatus(report, interactive);
     if (early.status !== undefined || status !== undefined || connection.quit) return;
     describeEnd(report, args, !process.stderr.isTTY && args.verbose !== true);

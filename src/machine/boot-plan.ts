@@ -15,11 +15,13 @@ import {
   detectPvm,
 } from '../vcpu/pvm/index.js';
 import {
+  agentHasPort,
   bootsDefaultGuest,
   guestSource,
   type MachineConfig,
   type VirtualMachineOptions,
 } from './config.js';
+import { AGENT_PORT_NAME, hasVirtioConsole } from './device-options.js';
 import type { BootLoader, HostAdjustments } from './instance.js';
 import { virtioRanges } from './virtio/slots.js';
 
@@ -27,7 +29,7 @@ import { virtioRanges } from './virtio/slots.js';
 export interface BootPlan {
   readonly host: HostAdjustments;
   readonly load: BootLoader;
-  /** Whether the guest is known to run the agent on the second serial port. */
+  /** Whether the guest is known to run the agent. */
   readonly hasAgent: boolean;
   /** Lines for people. */
   readonly notes: readonly string[];
@@ -78,6 +80,7 @@ async function defaultGuest(
     ...(command?.tty ?? terminal ?? {}),
     hostname: options.name ?? 'vexit',
     ...guestAttachments(options),
+    ...(agentHasPort(options) ? { channel: AGENT_PORT_NAME } : {}),
   });
   const guest = await ensureDefaultGuest(source, () => undefined);
   const runFile = writeCpio([{ path: '.vexit/run', mode: 0o100600, data: run }]);
@@ -131,6 +134,11 @@ function virtioParameters(count: number): string[] {
   );
 }
 
+/** A command line of ours, for the console that the VM has. */
+function onConsole(cmdline: string, options: VirtualMachineOptions): string {
+  return hasVirtioConsole(options) ? cmdline.replace('console=ttyS0', 'console=hvc0') : cmdline;
+}
+
 /** Parameters that make a disk the root; the user's own come later and win. */
 function rootDiskParameters(options: VirtualMachineOptions, isDefault: boolean): string[] {
   const hasInitrd = initrdList(options).length > 0;
@@ -159,7 +167,7 @@ export async function planBoot(
   const files = isDefault ? await defaultGuest(options, guestSource(options)) : givenGuest(options);
   const notes: string[] = [];
   const linux = bootsLinux(files, options);
-  const parameters = [options.cmdline ?? (linux ? files.cmdline : '')];
+  const parameters = [options.cmdline ?? (linux ? onConsole(files.cmdline, options) : '')];
   if (host.pvm && linux) {
     const built = isDefault && guestSource(options) === 'built';
     const added = built ? PVM_BUILT_GUEST_CMDLINE : PVM_CMDLINE;

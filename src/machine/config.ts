@@ -103,6 +103,17 @@ export function guestSource(options: VirtualMachineOptions): GuestSource {
   return options.guest ?? ((options.pvm ?? detectPvm()) ? 'built' : 'cloud');
 }
 
+/**
+ * Whether the default guest's agent has a port of virtio-console instead of the second serial port:
+ * always, but where guest kernels are interpreted and the driver's start would cost more than the
+ * port is worth.
+ */
+export function agentHasPort(options: VirtualMachineOptions): boolean {
+  if (!bootsDefaultGuest(options)) return false;
+  const hasConsole = options.virtioConsole !== undefined && options.virtioConsole !== false;
+  return hasConsole || !(options.pvm ?? detectPvm());
+}
+
 function config(message: string, hint: string): VexitError {
   return new VexitError('ERR_CONFIG', message, hint);
 }

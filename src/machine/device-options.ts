@@ -30,7 +30,7 @@ export interface PmemOptions {
 
 /** Settings of virtio-console. */
 export interface ConsoleSettings {
-  /** A terminal of the guest, hvc0; its streams are `vm.console`. */
+  /** A terminal of the guest, hvc0, which Linux is told to use; its streams are `vm.console`. */
   readonly console?: boolean;
   /** Ports for programs, by name: `/dev/virtio-ports/<name>` in the guest. */
   readonly ports?: readonly string[];
@@ -78,13 +78,28 @@ export interface DeviceOptions {
   readonly devices?: readonly UserModule[];
 }
 
-/** What {@link DeviceOptions.virtioConsole} stands for; undefined for no console. */
-export function consolePorts(options: DeviceOptions): ConsolePortOptions[] | undefined {
-  const { virtioConsole } = options;
-  if (virtioConsole === undefined || virtioConsole === false) return undefined;
-  const { console = true, ports = [] } = virtioConsole === true ? {} : virtioConsole;
+/** The port of the default guest's agent. */
+export const AGENT_PORT_NAME = 'org.vexit.agent';
+
+/** True when the guest's console is hvc0. */
+export function hasVirtioConsole({ virtioConsole = false }: DeviceOptions): boolean {
+  return virtioConsole === true || (virtioConsole !== false && (virtioConsole.console ?? true));
+}
+
+/**
+ * The ports that {@link DeviceOptions.virtioConsole} stands for; undefined for no device.
+ * @param agentPort whether the agent of the default guest has one
+ */
+export function consolePorts(
+  options: DeviceOptions,
+  agentPort: boolean,
+): ConsolePortOptions[] | undefined {
+  const { virtioConsole = false } = options;
+  if (virtioConsole === false && !agentPort) return undefined;
+  const names = typeof virtioConsole === 'object' ? (virtioConsole.ports ?? []) : [];
+  const named = [...(agentPort ? [AGENT_PORT_NAME] : []), ...names].map((name) => ({ name }));
   // Port 0 is a console to a driver that knows no ports, so it is one or has no name.
-  return [...(console ? [{ isConsole: true }] : [{}]), ...ports.map((name) => ({ name }))];
+  return [hasVirtioConsole(options) ? { isConsole: true } : {}, ...named];
 }
 
 /** The interfaces that {@link DeviceOptions.net} stands for. */

@@ -149,7 +149,7 @@ class Opener {
     this.specs.push({ kind: 'vsock', options: { cid: checked.cid, path } });
   }
 
-  async open(options: DeviceOptions): Promise<void> {
+  async open(options: DeviceOptions, agentPort: boolean): Promise<void> {
     const { disks = [], pmem = [] } = options;
     checkDisks(disks.filter((disk): disk is DiskOptions => 'path' in disk));
     for (const disk of disks) {
@@ -159,7 +159,7 @@ class Opener {
     for (const settings of netSettings(options)) await this.net(settings);
     for (const share of taggedShares(options)) this.share(share);
     for (const region of pmem) this.pmem(region);
-    const ports = consolePorts(options);
+    const ports = consolePorts(options, agentPort);
     if (ports !== undefined) {
       const shape = { ports };
       try {
@@ -204,6 +204,13 @@ function randomMac(): string {
 function countDevices(options: DeviceOptions): number {
   const { disks = [], pmem = [], devices = [], rng, balloon, vsock } = options;
   const single = [consolePorts(options), settings(rng), settings(balloon), settings(vsock)];
+function countDevices(options: DeviceOptions, agentPort: boolean): number {
+  const { disks = [], pmem = [], devices = [] } = options;
+  const single = [
+    consolePorts(options, agentPort),
+    settings(options.rng),
+    settings(options.balloon),
+  ];
   const singles = single.filter((device) => device !== undefined).length;
   const others = netSettings(options).length + taggedShares(options).length;
   return disks.length + others + pmem.length + devices.length + singles;
@@ -211,13 +218,15 @@ function countDevices(options: DeviceOptions): number {
 
 /**
  * Opens the devices of a VM.
+ * @param agentPort whether the agent of the default guest has a port of virtio-console
  * @throws VexitError ERR_CONFIG, ERR_DISK; nothing is left open then
  */
 export async function openDevices(
   options: DeviceOptions,
   memoryBytes: number,
+  agentPort: boolean,
 ): Promise<OpenDevices> {
-  const count = countDevices(options);
+  const count = countDevices(options, agentPort);
   if (count > VIRTIO_SLOTS) {
     throw new VexitError(
       'ERR_CONFIG',
@@ -227,7 +236,7 @@ export async function openDevices(
   }
   const opener = new Opener(memoryBytes);
   try {
-    await opener.open(options);
+    await opener.open(options, agentPort);
   } catch (error) {
     opener.close();
     throw error;

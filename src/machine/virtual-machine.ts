@@ -6,8 +6,15 @@ import { MachineRequest } from '../bus/device.js';
 import { VexitError } from '../util/errors.js';
 import { DoorbellBit } from '../vcpu/control-block.js';
 import { planBoot, type BootPlan } from './boot-plan.js';
-import { checkConfig, type MachineConfig, type VirtualMachineOptions } from './config.js';
+import {
+  agentHasPort,
+  checkConfig,
+  type MachineConfig,
+  type VirtualMachineOptions,
+} from './config.js';
+import { AgentLink } from './agent-link.js';
 import { ConsolePort } from './console-port.js';
+import { AGENT_PORT_NAME } from './device-options.js';
 import { EXIT_STATUS, type ExitReport } from './exit-report.js';
 import { MachineInstance } from './instance.js';
 import { OutputStream } from './output-stream.js';
@@ -43,8 +50,8 @@ export interface SerialStreams {
 }
 
 const SERIAL_COUNT = 4;
-/** The second serial port belongs to the agent of the default guest. */
-const AGENT_PORT = 1;
+/** The serial port that the agent of the default guest takes when there is no port for it. */
+const AGENT_SERIAL = 1;
 
 /**
  * A virtual machine. Several may live in one process.
@@ -57,7 +64,7 @@ const AGENT_PORT = 1;
  * ```
  */
 export class VirtualMachine extends EventEmitter<VirtualMachineEvents> {
-  /** The four serial ports, COM1 to COM4; the first is the console. */
+  /** The four serial ports, COM1 to COM4. */
   readonly serials: readonly SerialStreams[];
   /** What the guest writes to port 0xe9. */
   readonly debugConsole: Readable;
@@ -114,12 +121,16 @@ export class VirtualMachine extends EventEmitter<VirtualMachineEvents> {
     this.debugConsole = this.debugOut;
     this.firmwareLog = this.firmwareOut;
     if (agent !== undefined) {
-      const port = this.ports[AGENT_PORT]!;
+      const port = this.virtioConsole?.port(AGENT_PORT_NAME);
+      const link = new AgentLink([
+        this.ports[AGENT_SERIAL]!,
+        ...(port === undefined ? [] : [port]),
+      ]);
       this.agent = new agent(
-        (bytes) => port.offer(bytes),
-        () => port.drain(),
+        (bytes) => link.offer(bytes),
+        () => link.drain(),
       );
-      port.divert(this.agent);
+      link.connect(this.agent);
     }
   }
 
@@ -129,7 +140,7 @@ export class VirtualMachine extends EventEmitter<VirtualMachineEvents> {
    */
   static async create(options: VirtualMachineOptions = {}): Promise<VirtualMachine> {
     const checked = checkConfig(options);
-    const devices = await openDevices(options, checked.memory);
+    const devices = await openDevices(options, checked.memory, agentHasPort(options));
     try {
       const config = { ...checked, devices: devices.specs };
       const plan = await planBoot(options, config);
@@ -138,6 +149,8 @@ export class VirtualMachine extends EventEmitter<VirtualMachineEvents> {
         ? (await import('../agent/agent-channel.js')).AgentChannel
         : undefined;
       const vm = new VirtualMachine(config, plan, classes, devices, agent);
+      const { terminal } = options;
+      if (terminal !== undefined) vm.virtioConsole?.resize(terminal.cols, terminal.rows);
       await vm.powerOn();
       return vm;
     } catch (error) {
@@ -146,7 +159,12 @@ export class VirtualMachine extends EventEmitter<VirtualMachineEvents> {
     }
   }
 
-  /** The console. */
+  /** The guest's console: hvc0 where the VM has that, else the first serial port. */
+  get console(): SerialStreams {
+    return this.virtioConsole?.terminal ?? this.serial;
+  }
+
+  /** The first serial port. */
   get serial(): SerialStreams {
     return this.ports[0]!;
   }

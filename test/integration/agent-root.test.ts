@@ -185,7 +185,7 @@ const OVERLAY =
     });
     expect(shown).toBe('');
     expect(messages).toContain('vexit-init: cannot use the root file system on nowhere: ');
-    expect(messages).toContain('vexit-init: cannot start /.vexit/init: ');
+    expect(messages).not.toContain('cannot start');
   });
 
   test('without a root on the command line the old one stays', () => {

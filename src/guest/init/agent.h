@@ -11,7 +11,13 @@
 #define FRAME_HEADER 4
 #define STDIN_WINDOW 2048
 
-enum host_frame { HOST_STDIN = 1, HOST_RESIZE = 2, HOST_SIGNAL = 3, HOST_SHUTDOWN = 4 };
+enum host_frame {
+    HOST_STDIN = 1,
+    HOST_RESIZE = 2,
+    HOST_SIGNAL = 3,
+    HOST_SHUTDOWN = 4,
+    HOST_EXIT_SEEN = 5
+};
 enum guest_frame {
     GUEST_HELLO = 0x10,
     GUEST_STDOUT = 0x11,
@@ -20,7 +26,7 @@ enum guest_frame {
     GUEST_READY = 0x14,
     GUEST_CREDIT = 0x15
 };
-enum exit_kind { EXIT_STATUS = 0, EXIT_SIGNAL = 1, EXIT_NOT_STARTED = 2 };
+enum exit_kind { EXIT_STATUS = 0, EXIT_SIGNAL = 1, EXIT_NOT_STARTED = 2, EXIT_NO_ROOT = 3 };
 
 /* Something the host has attached; attach.c. */
 enum attach_kind { ATTACH_INTERFACE, ATTACH_NAMESERVER, ATTACH_SHARE };
@@ -36,7 +42,9 @@ struct run_request {
     char **env;
     const char *cwd;
     const char *hostname;
-    int invalid; /* it must not be run: the errno to tell */
+    const char *channel; /* name of the port that the host has made for the channel, or NULL */
+    int invalid;         /* it must not be run: the errno to tell */
+    bool no_root;        /* ... which is about the root file system */
     bool has_user;
     uid_t uid;
     gid_t gid;
@@ -57,6 +65,8 @@ struct root_request {
 /* The agent channel. A closed one swallows frames and never has room for less. */
 struct channel {
     int fd;
+    bool is_port;   /* of virtio-console; else a serial line */
+    bool exit_seen; /* the host has the last frame */
     size_t rx_len, tx_len;
     uint8_t rx[FRAME_HEADER + FRAME_PAYLOAD_MAX];
     uint8_t tx[4 * (FRAME_HEADER + FRAME_PAYLOAD_MAX)];
@@ -106,13 +116,17 @@ void link_applets(bool now);
 void read_run_file(const char *path, struct run_request *request);
 
 /* channel.c */
-void channel_open(struct channel *channel);
+void channel_open(struct channel *channel, const char *port);
 bool channel_is_open(const struct channel *channel);
 bool channel_has_room(const struct channel *channel);
 void channel_send(struct channel *channel, uint8_t type, const void *payload, size_t length);
 void channel_write(struct channel *channel);
 void channel_read(struct channel *channel, frame_handler handler, void *context);
 void channel_drain(struct channel *channel);
+void channel_finish(struct channel *channel);
+
+/* port.c */
+int port_open(const char *name, bool wait);
 
 /* child.c */
 void child_start(const struct run_request *request, bool have_channel, struct child *child);

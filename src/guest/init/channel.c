@@ -8,34 +8,41 @@
 
 #include "agent.h"
 
-/* What carries the frames. */
+/* What carries the frames: a port of virtio-console, else the second serial line. */
+#define PORT_NAME "org.vexit.agent"
 #ifndef CHANNEL_DEVICE
 #define CHANNEL_DEVICE "/dev/ttyS1"
 #endif
 
-/* Opens the transport; a guest without one works on its console alone. */
-void channel_open(struct channel *channel) {
-    static const uint8_t version = 1;
+/* The serial line, raw; -1 if there is none. */
+static int serial_open(void) {
     struct termios mode;
     int fd = open(CHANNEL_DEVICE, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
 
-    channel->fd = -1;
-    if (fd < 0) return;
-    if (tcgetattr(fd, &mode) < 0) {
-        close(fd);
-        return;
+    if (fd < 0) return -1;
+    if (tcgetattr(fd, &mode) == 0) {
+        cfmakeraw(&mode);
+        mode.c_cflag |= CLOCAL | CREAD | CRTSCTS;
+        mode.c_cc[VMIN] = 1;
+        mode.c_cc[VTIME] = 0;
+        cfsetspeed(&mode, B115200);
+        if (tcsetattr(fd, TCSANOW, &mode) == 0) return fd;
     }
-    cfmakeraw(&mode);
-    mode.c_cflag |= CLOCAL | CREAD | CRTSCTS;
-    mode.c_cc[VMIN] = 1;
-    mode.c_cc[VTIME] = 0;
-    cfsetspeed(&mode, B115200);
-    if (tcsetattr(fd, TCSANOW, &mode) < 0) {
-        close(fd);
-        return;
-    }
-    channel->fd = fd;
-    channel_send(channel, GUEST_HELLO, &version, 1);
+    close(fd);
+    return -1;
+}
+
+/*
+ * Opens the transport; a guest without one works on its console alone. A port that the host has
+ * named is waited for.
+ */
+void channel_open(struct channel *channel, const char *port) {
+    static const uint8_t version = 1;
+
+    channel->fd = port_open(port ? port : PORT_NAME, port != NULL);
+    channel->is_port = channel->fd >= 0;
+    if (!channel->is_port) channel->fd = serial_open();
+    if (channel_is_open(channel)) channel_send(channel, GUEST_HELLO, &version, 1);
 }
 
 bool channel_is_open(const struct channel *channel) {
@@ -122,7 +129,7 @@ void channel_read(struct channel *channel, frame_handler handler, void *context)
     channel->rx_len -= at;
 }
 
-/* Returns when the host has everything, however long it takes. */
+/* Returns when the transport has everything, however long it takes. */
 void channel_drain(struct channel *channel) {
     while (channel_is_open(channel) && channel->tx_len > 0) {
         struct pollfd wait = {.fd = channel->fd, .events = POLLOUT};
@@ -130,7 +137,30 @@ void channel_drain(struct channel *channel) {
         poll(&wait, 1, -1);
         channel_write(channel);
     }
-    if (channel_is_open(channel))
+    if (channel_is_open(channel) && !channel->is_port)
         while (tcdrain(channel->fd) < 0 && errno == EINTR)
             ;
+}
+
+static void on_last_frame(void *context, uint8_t type, const uint8_t *payload, size_t length) {
+    struct channel *channel = context;
+
+    (void)payload;
+    (void)length;
+    if (type == HOST_EXIT_SEEN) channel->exit_seen = true;
+    if (type == HOST_SHUTDOWN) power_off();
+}
+
+/*
+ * Returns when the host has EXIT. Nothing tells when a port's buffers have been taken, and those that
+ * have not been when the power goes are lost: the host says that it has the frame.
+ */
+void channel_finish(struct channel *channel) {
+    channel_drain(channel);
+    while (channel->is_port && channel_is_open(channel) && !channel->exit_seen) {
+        struct pollfd wait = {.fd = channel->fd, .events = POLLIN};
+
+        poll(&wait, 1, -1);
+        channel_read(channel, on_last_frame, channel);
+    }
 }

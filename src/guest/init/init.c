@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "agent.h"
@@ -12,43 +13,44 @@ static struct channel channel;
 static struct run_request request;
 static struct root_request root;
 
-#define MESSAGE_MAX 512
-
-static size_t format(char line[MESSAGE_MAX], const char *what, const char *detail, int error) {
-    int n = snprintf(line, MESSAGE_MAX, "vexit-init: %s%s%s%s%s\n", what, detail ? " " : "",
-                     detail ? detail : "", error ? ": " : "", error ? strerror(error) : "");
-    if (n >= MESSAGE_MAX) n = MESSAGE_MAX - 1;
-    return n > 0 ? (size_t)n : 0;
-}
-
 /* One line on the console; `detail` may be NULL, `error` 0. */
 void complain(const char *what, const char *detail, int error) {
-    char line[MESSAGE_MAX];
+    char line[512];
+    int n = snprintf(line, sizeof line, "vexit-init: %s%s%s%s%s\n", what, detail ? " " : "",
+                     detail ? detail : "", error ? ": " : "", error ? strerror(error) : "");
 
-    if (write(STDERR_FILENO, line, format(line, what, detail, error)) < 0) {
+    if (n >= (int)sizeof line) n = sizeof line - 1;
+    if (n > 0 && write(STDERR_FILENO, line, (size_t)n) < 0) {
         /* Nowhere left to complain to. */
     }
 }
 
 /* Never run in memory what was meant to run on the disk. */
 static void refuse(int error) {
-    static const char what[] = "cannot use the root file system on";
-    char line[MESSAGE_MAX];
-
-    complain(what, root.source, error);
-    /* With a command nobody looks at the console. */
-    if (request.argv)
-        channel_send(&channel, GUEST_STDERR, line, format(line, what, root.source, error));
-    /* ENOENT would be said of the command. */
-    request.invalid = error == ENOENT ? ENODEV : error;
+    complain("cannot use the root file system on", root.source, error);
+    request.no_root = true;
+    request.invalid = error;
 }
 
-/* An initramfs without /dev/console leaves PID 1 without descriptors. */
+/* A console on a virtio port comes up while the kernel starts its first program. */
+static int wait_for_console(void) {
+    const struct timespec step = {0, 10000000L};
+    int fd = -1;
+
+    for (int i = 0; i < 1000; i++) {
+        fd = open("/dev/console", O_RDWR | O_NOCTTY);
+        if (fd >= 0 || errno != ENODEV) break;
+        nanosleep(&step, NULL);
+    }
+    return fd;
+}
+
+/* Without a console in time, or an initramfs with /dev/console, PID 1 has no descriptors. */
 static void open_console(void) {
     int fd;
 
     if (fcntl(STDIN_FILENO, F_GETFD) >= 0 && fcntl(STDERR_FILENO, F_GETFD) >= 0) return;
-    fd = open("/dev/console", O_RDWR | O_NOCTTY);
+    fd = wait_for_console();
     if (fd < 0) fd = open("/dev/null", O_RDWR);
     if (fd < 0) return;
     for (int to = 0; to <= 2; to++)
@@ -67,8 +69,8 @@ int main(int argc, char **argv) {
     umask(022);
     setup_system();
     open_console();
-    channel_open(&channel);
     read_run_file("/.vexit/run", &request);
+    channel_open(&channel, request.channel);
     read_root(&root);
     error = enter_root(&root);
     if (error) refuse(error);

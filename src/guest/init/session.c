@@ -121,9 +121,11 @@ static void report_end(struct session *session) {
     uint8_t end[2] = {EXIT_STATUS, 0};
 
     if (session->child.error) {
-        end[0] = EXIT_NOT_STARTED;
+        end[0] = session->request->no_root ? EXIT_NO_ROOT : EXIT_NOT_STARTED;
         end[1] = (uint8_t)session->child.error;
-        if (!channel_is_open(session->channel) || !session->request->argv)
+        if (session->request->no_root) {
+            /* Has been said. */
+        } else if (!channel_is_open(session->channel) || !session->request->argv)
             complain("cannot start", session->request->argv ? session->request->argv[0] : "/bin/sh",
                      session->child.error);
     } else if (WIFSIGNALED(session->status)) {
@@ -133,7 +135,7 @@ static void report_end(struct session *session) {
         end[1] = (uint8_t)WEXITSTATUS(session->status);
     }
     channel_send(session->channel, GUEST_EXIT, end, sizeof end);
-    channel_drain(session->channel);
+    channel_finish(session->channel);
 }
 
 /* Runs the shell or the command to its end, and returns when the guest is to power off. */

@@ -21,6 +21,11 @@ export class ConsoleControl implements HostSide {
     this.ports = shape.ports.map((_, i) => new ConsolePort(() => this.hosts[i]));
   }
 
+  /** The port that is the guest's terminal, hvc0. */
+  get terminal(): ConsolePort | undefined {
+    return this.shape.ports[0]?.isConsole === true ? this.ports[0] : undefined;
+  }
+
   /** The port with a name. */
   port(name: string): ConsolePort | undefined {
     return this.ports[this.shape.ports.findIndex((port) => port.name === name)];
