@@ -2,6 +2,20 @@
 export { VirtualMachine } from './machine/virtual-machine.js';
 export type { SerialStreams, VirtualMachineEvents, VmState } from './machine/virtual-machine.js';
 export type { CommandOptions, VirtualMachineOptions } from './machine/config.js';
+export type {
+  BalloonSettings,
+  ConsoleSettings,
+  DeviceOptions,
+  ModuleDisk,
+  PmemOptions,
+} from './machine/device-options.js';
+export type { BalloonControl } from './machine/virtio/balloon-control.js';
+export type { ConsoleControl } from './machine/virtio/console-control.js';
+export type { DiskControl } from './machine/virtio/disk-control.js';
+export type { UserModule } from './machine/virtio/device-spec.js';
+export type { DiskCache, DiskOptions } from './block/disk-option.js';
+export type { BalloonStatistics } from './devices/virtio/balloon/balloon-stats.js';
+export type { BlockStatistics } from './devices/virtio/block/block-statistics.js';
 export { EXIT_STATUS } from './machine/exit-report.js';
 export type { ExitReason, ExitReport } from './machine/exit-report.js';
 export type { AgentChannel, AgentEvents, CommandExit } from './agent/agent-channel.js';

@@ -224,7 +224,7 @@ function countDevices(options: DeviceOptions, agentPort: boolean): number {
 export async function openDevices(
   options: DeviceOptions,
   memoryBytes: number,
-  agentPort: boolean,
+  agentPort = false,
 ): Promise<OpenDevices> {
   const count = countDevices(options, agentPort);
   if (count > VIRTIO_SLOTS) {

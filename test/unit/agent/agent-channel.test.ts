@@ -84,6 +84,7 @@ test('output streams, the exit, and their end', async () => {
 test.each([
   [[1, 9], { kind: 'signalled', value: 9 }],
   [[2, 2], { kind: 'not-started', value: 2 }],
+  [[3, 22], { kind: 'no-root', value: 22 }],
   [[200, 1], { kind: 'exited', value: 1 }],
   [[], { kind: 'exited', value: 0 }],
 ])('exit frame %j', (payload, expected) => {
@@ -92,6 +93,22 @@ test.each([
   channel.on('exit', (exit) => exits.push(exit));
   channel.receive(frame(EXIT, Buffer.from(payload)));
   expect(exits).toEqual([expected]);
+});
+
+test('the guest hears that its exit has arrived, behind input that is on its way', () => {
+  const harness = new Harness();
+  const { channel } = harness;
+  channel.receive(GREETING);
+  harness.room = 6;
+  channel.stdin.write('input');
+  channel.receive(frame(EXIT, Buffer.from([0, 0])));
+  expect(harness.frames()).toEqual([]);
+  harness.room = Infinity;
+  channel.pump();
+  expect(harness.frames()).toEqual([
+    [0x01, 'input'],
+    [0x05, ''],
+  ]);
 });
 
 test('standard input waits for the guest to be ready, then for its credit', async () => {
