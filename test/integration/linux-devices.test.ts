@@ -1,5 +1,6 @@
 /** What Linux sees of virtio disks, persistent memory, console, entropy and balloon, in two boots. */
 import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import {
   copyFileSync,
   fstatSync,
@@ -106,8 +107,10 @@ describeKvm('virtio devices in Linux', () => {
     await shell.run('mount -t ext4 -o ro /dev/vdb /mnt');
     expect(await shell.run('cat /mnt/text; umount /mnt')).toBe('on a read-only disk');
     const write = 'dd if=/dev/zero of=/dev/vdb bs=512 count=1 conv=fsync';
-    expect((await shell.try(write)).status).not.toBe(0);
-    expect((await shell.try('mount -t ext4 -o rw /dev/vdb /mnt')).status).not.toBe(0);
+    expect(await shell.try(write)).toMatchObject({
+      status: 1,
+      output: expect.stringContaining('not permitted') as string,
+    });
     expect(readFileSync(file('data.ext4')).equals(before)).toBe(true);
   });
 
@@ -122,10 +125,10 @@ describeKvm('virtio devices in Linux', () => {
         .every((b) => b === 0xa5),
     ).toBe(true);
 
-    await shell.run('dd if=/dev/urandom of=/root/big bs=64k count=64 2>/dev/null; sync');
+    await shell.run('dd if=/dev/zero of=/root/big bs=64k count=32 2>/dev/null; sync');
     const full = bytesOnHost(file('root.ext4'));
     await shell.run('rm /root/big; sync; fstrim /');
-    expect(bytesOnHost(file('root.ext4'))).toBeLessThan(full - 3 * MIB);
+    expect(bytesOnHost(file('root.ext4'))).toBeLessThan(full - MIB);
     expect(vm.disks[2]!.statistics.discards).toBeGreaterThan(0);
   });
 
@@ -155,12 +158,8 @@ describeKvm('virtio devices in Linux', () => {
     await until('output of hvc0', () => shown.includes('to the host\r\n'));
     vm.console.input.write('to the guest\n');
     expect(await shell.run('head -n 1 /dev/hvc0')).toBe('to the guest');
-    // Held open: the size is the terminal's only as long as somebody has it open.
-    await shell.run('sleep 1000 <>/dev/hvc0 & echo $! >/run/holder; sleep 0.2');
     vm.virtioConsole!.resize(132, 43);
-    await shell.run(
-      'while [ "$(stty size </dev/hvc0)" != "43 132" ]; do sleep 0.1; done; kill $(cat /run/holder)',
-    );
+    await shell.run('while [ "$(stty size </dev/hvc0)" != "43 132" ]; do sleep 0.1; done');
   });
 
   test('a named port carries bytes both ways, however many', async () => {
@@ -176,8 +175,8 @@ describeKvm('virtio devices in Linux', () => {
     expect(Buffer.concat(received).toString()).toBe(expected);
     // More than all buffers hold.
     port.input.write(expected);
-    const read = await shell.run(`head -c ${expected.length} ${device} | cksum`);
-    expect(read).toBe(execFileSync('cksum', { input: expected }).toString().trim());
+    const read = await shell.run(`head -c ${expected.length} ${device} | md5sum`);
+    expect(read).toBe(`${createHash('md5').update(expected).digest('hex')}  -`);
   });
 
   test('the agent has a port of its own, with more output than its buffers hold', async () => {
@@ -203,12 +202,12 @@ describeKvm('virtio devices in Linux', () => {
     const free = async (): Promise<number> =>
       Number(await shell.run("awk '/MemFree/ { print $2 }' /proc/meminfo")) * 1024;
     // Memory that was never touched is not the host's to begin with.
-    await shell.run('dd if=/dev/zero of=/run/touched bs=1M count=16 2>/dev/null; rm /run/touched');
+    await shell.run('dd if=/dev/zero of=/run/touched bs=1M count=8 2>/dev/null; rm /run/touched');
     const before = { host: onHost(), free: await free() };
     const size = 32 * MIB;
     balloon.setTarget(size);
     await until('inflation', () => balloon.actual === size, BUSY_MS);
-    expect(onHost()).toBeLessThan(before.host - 12 * MIB);
+    expect(onHost()).toBeLessThan(before.host - 6 * MIB);
     expect(await free()).toBeLessThan(before.free - size + 4 * MIB);
     const { freeMemory, totalMemory } = await balloon.statistics();
     expect(freeMemory).toBeLessThan(before.free - size + 4 * MIB);
