@@ -37,6 +37,7 @@ const RECIPES = {
   memory: linux('memory.c'),
   virtio: linux('virtio.c'),
   vsock: linux('vsock.c'),
+  disk: linux('disk.c'),
 } as const satisfies Record<string, Recipe>;
 
 export type GuestName = keyof typeof RECIPES;
