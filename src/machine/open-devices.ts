@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { closeSync, constants as fs, fstatSync, openSync } from 'node:fs';
 import { checkDisks } from '../block/disk-option.js';
-import { closeDisk, openDisk } from '../block/open-disk.js';
+import { closeDisk, openReleasedDisk } from '../block/open-disk.js';
 import { checkShape } from '../devices/virtio/console/console-options.js';
 import { diskDeviceOptions } from '../devices/virtio/block/disk-device.js';
 import { parseMac } from '../devices/virtio/net/net-options.js';
@@ -62,8 +62,8 @@ class Opener {
     for (const step of this.undo.splice(0).reverse()) step();
   }
 
-  private disk(options: DiskOptions): void {
-    const disk = openDisk(options);
+  private async disk(options: DiskOptions): Promise<void> {
+    const disk = await openReleasedDisk(options);
     this.undo.push(() => closeDisk(disk));
     this.specs.push({
       kind: 'block',
@@ -154,7 +154,7 @@ class Opener {
     checkDisks(disks.filter((disk): disk is DiskOptions => 'path' in disk));
     for (const disk of disks) {
       if ('backend' in disk) await this.moduleDisk(disk);
-      else this.disk(disk);
+      else await this.disk(disk);
     }
     for (const settings of netSettings(options)) await this.net(settings);
     for (const share of taggedShares(options)) this.share(share);

@@ -6,9 +6,21 @@ import { readFileSync, readdirSync, readlinkSync, statSync, type Stats } from 'n
 import { native } from '../../kvm/native.js';
 import { VexitError, systemCode } from '../../util/errors.js';
 
+/** Somebody else has the lock of an image. */
+export class ImageInUseError extends VexitError {
+  /** @param holderFound false: no process that this user may look into has the image open */
+  constructor(
+    message: string,
+    hint: string,
+    readonly holderFound: boolean,
+  ) {
+    super('ERR_DISK', message, hint);
+  }
+}
+
 /**
  * Takes the lock of an open image.
- * @throws VexitError ERR_DISK when another VM or program has it
+ * @throws ImageInUseError when another VM or program has it
  */
 export function lockImage(path: string, fd: number, stats: Stats, exclusive: boolean): void {
   let locked: boolean;
@@ -22,22 +34,23 @@ export function lockImage(path: string, fd: number, stats: Stats, exclusive: boo
   }
   if (locked) return;
   const use = exclusive ? 'in use' : 'written';
-  throw new VexitError(
-    'ERR_DISK',
-    `${path} is ${use} by ${describeHolders(stats)}`,
+  const holders = findHolders(stats);
+  throw new ImageInUseError(
+    `${path} is ${use} by ${holders.length > 0 ? holders.join(' and ') : 'another program'}`,
     exclusive ? 'stop that first, or give each VM an overlay of its own' : 'stop that first',
+    holders.length > 0,
   );
 }
 
 /** "node (process 1234)": who has the file locked, as far as this user may see. */
-function describeHolders(stats: Stats): string {
+function findHolders(stats: Stats): string[] {
   const holders: string[] = [];
   for (const pid of readdirSync('/proc')) {
     if (!/^\d+$/.test(pid) || !holdsLock(pid, stats)) continue;
     const self = Number(pid) === process.pid;
     holders.push(self ? 'another VM of this process' : `${commandOf(pid)} (process ${pid})`);
   }
-  return holders.length > 0 ? holders.join(' and ') : 'another program';
+  return holders;
 }
 
 function holdsLock(pid: string, stats: Stats): boolean {
