@@ -63,6 +63,9 @@ export interface MachineParts {
 /** Time a vCPU worker has to leave its loop after a kick; it needs well under a millisecond. */
 const STOP_TIMEOUT_MS = 10_000;
 
+/** Every doorbell, or every slot. */
+const ALL_BITS = -1;
+
 let exitHookInstalled = false;
 
 /** process.exit and uncaught exceptions wait for threads in KVM_RUN: kick them out first. */
@@ -186,6 +189,14 @@ export class MachineInstance {
     native().vcpuHeadStart(this.vcpus[0]!.id);
     this.vcpus.forEach((vcpu, index) => this.startWorker(vcpu, index));
     this.startIoThreads();
+    this.lookAtDevices();
+  }
+
+  /** Registers that were put into the machine before its start may hold what nobody rings for again. */
+  private lookAtDevices(): void {
+    this.alarm.rearm();
+    this.events.onDevices(ALL_BITS);
+    this.events.onDoorbells(ALL_BITS);
   }
 
   private startIoThreads(): void {
