@@ -39,3 +39,46 @@ export type { CreateRootDiskOptions, RootDiskKind } from './images/root-disk.js'
 export type { Progress, ProgressEvent } from './guest/progress.js';
 export { checkHost } from './machine/host-check.js';
 export type { Check, CheckStatus } from './machine/host-check.js';
+
+// Virtio devices of a VM, and what the host can do with them.
+export type {
+  BalloonSettings,
+  ConsoleSettings,
+  DeviceOptions,
+  ModuleDisk,
+  PmemOptions,
+} from './machine/device-options.js';
+export type { DiskCache, DiskOptions } from './block/disk-option.js';
+export type { UserModule } from './machine/virtio/device-spec.js';
+export type { BalloonControl } from './machine/virtio/balloon-control.js';
+export type { BalloonStatistics } from './devices/virtio/balloon/balloon-stats.js';
+export type { ConsoleControl } from './machine/virtio/console-control.js';
+export type { DiskControl } from './machine/virtio/disk-control.js';
+export type { BlockStatistics } from './devices/virtio/block/block-statistics.js';
+
+// For virtio devices of your own, see docs/devices/virtio.md.
+export { readLittleEndian, writeLittleEndian } from './devices/virtio/device.js';
+export type {
+  ConfigAccessSize,
+  DeviceContext,
+  FeatureRule,
+  SharedMemoryRegion,
+  VirtioDevice,
+} from './devices/virtio/device.js';
+export type { DescriptorChain } from './devices/virtio/queue/descriptor-chain.js';
+export type { GuestRam } from './devices/virtio/queue/guest-ram.js';
+export type { ReadableSegments, WritableSegments } from './devices/virtio/queue/segments.js';
+export type { VirtQueue } from './devices/virtio/queue/virt-queue.js';
+export type { SiteLog } from './devices/virtio/site-log.js';
+export { TokenBucket } from './devices/virtio/token-bucket.js';
+export type { RateLimit } from './devices/virtio/token-bucket.js';
+export type { DeviceClass, DeviceSurroundings } from './machine/virtio/make-device.js';
+
+// For blocks of your own, see docs/devices/block.md.
+export { BlockError, SECTOR } from './block/backend.js';
+export type { BlockBackend, BlockBackendHost } from './block/backend.js';
+export type { BlockSegments } from './block/segments.js';
+export { MemoryBackend } from './block/memory-backend.js';
+export { simpleBackend } from './block/simple-backend.js';
+export type { SimpleDisk } from './block/simple-backend.js';
+export type { BackendFactory } from './machine/virtio/make-backend.js';

@@ -16,6 +16,7 @@ function exampleDevice(): string {
     bundle: true,
     platform: 'node',
     format: 'cjs',
+    external: ['vexit'],
   });
   return outfile;
 }

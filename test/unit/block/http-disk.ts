@@ -1,4 +1,4 @@
-import { simpleBackend, type BlockBackend } from '../../../src/block/index.js';
+import { simpleBackend, type BlockBackend } from 'vexit';
 
 /** A read-only disk whose blocks are fetched as they are read, by HTTP range requests. */
 export async function httpDisk(url: string): Promise<BlockBackend> {

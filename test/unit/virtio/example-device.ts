@@ -6,7 +6,7 @@ import {
   type DescriptorChain,
   type VirtioDevice,
   type VirtQueue,
-} from '../../../src/devices/virtio/index.js';
+} from 'vexit';
 
 /** Feature bit 0: the text comes back in capitals. */
 const UPPERCASE = 0;
