@@ -38,6 +38,7 @@ const RECIPES = {
   virtio: linux('virtio.c'),
   vsock: linux('vsock.c'),
   disk: linux('disk.c'),
+  flood: linux('flood.c'),
 } as const satisfies Record<string, Recipe>;
 
 export type GuestName = keyof typeof RECIPES;
