@@ -10,7 +10,7 @@ export { IoDispatcher } from './io-dispatcher.js';
 export type { IoChannel, IoUser } from './io-dispatcher.js';
 export { checkDisk, checkDisks, parseDiskOption } from './disk-option.js';
 export type { DiskCache, DiskOptions } from './disk-option.js';
-export { closeDisk, createBackend, openDisk, openReleasedDisk } from './open-disk.js';
+export { abandonDisk, closeDisk, createBackend, openDisk, openReleasedDisk } from './open-disk.js';
 export type { OpenDisk } from './open-disk.js';
 export { createOverlay, describeBase } from './overlay/open-overlay.js';
 export type { BaseDescription, CreateOverlayOptions } from './overlay/open-overlay.js';

@@ -2,7 +2,7 @@
  * From the options of a disk to its backend, in two steps: the main thread opens and locks files
  * once, and each I/O thread makes a backend over the descriptors, which are the whole process's.
  */
-import { existsSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { IoEngine } from '../io/io-engine.js';
 import { VexitError } from '../util/errors.js';
@@ -27,6 +27,8 @@ export interface OpenDisk {
   /** The disk, or the base of the overlay. */
   readonly raw: OpenRaw;
   readonly overlay?: OpenOverlay;
+  /** The overlay was not there before. */
+  readonly overlayMade?: boolean;
   /** Bytes. */
   readonly capacity: number;
   /** What a guest should see; bytes. */
@@ -45,14 +47,21 @@ export function openDisk(options: DiskOptions): OpenDisk {
   const direct = options.cache === 'direct';
   const readOnly = options.readOnly ?? false;
   const raw = openRaw(path, { direct, readOnly: readOnly || overlay !== undefined });
+  const overlayMade = overlay !== undefined && !readOnly && !existsSync(overlay);
+  let opened: OpenOverlay | undefined;
   try {
-    const opened = overlay === undefined ? undefined : open(overlay, raw, direct, readOnly);
+    if (overlay !== undefined) {
+      const base = describeBase(raw);
+      if (overlayMade) createOverlay(overlay, base);
+      opened = openOverlay(overlay, base, { direct, readOnly });
+    }
     const blockSize = chooseBlockSize(options, raw, opened);
     const capacity = opened?.layout.capacity ?? raw.size;
     const physical = opened?.layout.blockSize ?? raw.physicalBlockSize;
     return {
       raw,
       ...(opened === undefined ? {} : { overlay: opened }),
+      overlayMade,
       capacity,
       blockSize,
       physicalBlockSize: Math.max(blockSize, physical),
@@ -60,6 +69,7 @@ export function openDisk(options: DiskOptions): OpenDisk {
     };
   } catch (error) {
     closeRaw(raw);
+    if (opened !== undefined) closeRaw(opened.store);
     throw error;
   }
 }
@@ -85,12 +95,6 @@ export async function openReleasedDisk(options: DiskOptions): Promise<OpenDisk> 
   }
 }
 
-function open(file: string, raw: OpenRaw, direct: boolean, readOnly: boolean): OpenOverlay {
-  const base = describeBase(raw);
-  if (!readOnly && !existsSync(file)) createOverlay(file, base);
-  return openOverlay(file, base, { direct, readOnly });
-}
-
 function chooseBlockSize(options: DiskOptions, raw: OpenRaw, overlay?: OpenOverlay): number {
   const needed = Math.max(raw.logicalBlockSize, overlay?.store.logicalBlockSize ?? 0);
   const blockSize = options.blockSize ?? needed;
@@ -106,6 +110,14 @@ function chooseBlockSize(options: DiskOptions, raw: OpenRaw, overlay?: OpenOverl
 export function closeDisk(disk: OpenDisk): void {
   closeRaw(disk.raw);
   if (disk.overlay !== undefined) closeRaw(disk.overlay.store);
+}
+
+/** As {@link closeDisk}, for a disk that nobody has used: an overlay that was made for it goes too. */
+export function abandonDisk(disk: OpenDisk): void {
+  if (disk.overlayMade === true && disk.overlay !== undefined) {
+    rmSync(disk.overlay.store.path, { force: true });
+  }
+  closeDisk(disk);
 }
 
 /** A backend for the calling thread; `dispatcher.complete` is the engine's completion. */

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { closeSync, constants as fs, fstatSync, openSync } from 'node:fs';
 import { checkDisks } from '../block/disk-option.js';
-import { closeDisk, openReleasedDisk } from '../block/open-disk.js';
+import { abandonDisk, closeDisk, openReleasedDisk } from '../block/open-disk.js';
 import { checkShape } from '../devices/virtio/console/console-options.js';
 import { diskDeviceOptions } from '../devices/virtio/block/disk-device.js';
 import { parseMac } from '../devices/virtio/net/net-options.js';
@@ -41,6 +41,8 @@ export interface OpenDevices {
   readonly regions: readonly MappedRegion[];
   /** Closes files and ends locks. All threads of the machine have ended. */
   close(): void;
+  /** The same for a VM that has come to nothing: what was made for it is taken away too. */
+  abandon(): void;
 }
 
 function settings<T extends object>(value: boolean | T | undefined): T | undefined {
@@ -51,20 +53,21 @@ function settings<T extends object>(value: boolean | T | undefined): T | undefin
 class Opener {
   readonly specs: DeviceSpec[] = [];
   readonly regions: MappedRegion[] = [];
-  private readonly undo: (() => void)[] = [];
+  private readonly undo: ((used: boolean) => void)[] = [];
   private nextPmem: number;
 
   constructor(memoryBytes: number) {
     this.nextPmem = layout.pmemStart(memoryBytes);
   }
 
-  close(): void {
-    for (const step of this.undo.splice(0).reverse()) step();
+  /** @param used false: the VM has come to nothing */
+  close(used: boolean): void {
+    for (const step of this.undo.splice(0).reverse()) step(used);
   }
 
   private async disk(options: DiskOptions): Promise<void> {
     const disk = await openReleasedDisk(options);
-    this.undo.push(() => closeDisk(disk));
+    this.undo.push((used) => (used ? closeDisk(disk) : abandonDisk(disk)));
     this.specs.push({
       kind: 'block',
       options: diskDeviceOptions(options, disk),
@@ -238,9 +241,14 @@ export async function openDevices(
   try {
     await opener.open(options, agentPort);
   } catch (error) {
-    opener.close();
+    opener.close(false);
     throw error;
   }
   const { specs, regions } = opener;
-  return { specs, regions, close: () => opener.close() };
+  return {
+    specs,
+    regions,
+    close: () => opener.close(true),
+    abandon: () => opener.close(false),
+  };
 }

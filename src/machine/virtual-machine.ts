@@ -154,7 +154,7 @@ export class VirtualMachine extends EventEmitter<VirtualMachineEvents> {
       await vm.powerOn();
       return vm;
     } catch (error) {
-      devices.close();
+      devices.abandon();
       throw error;
     }
   }

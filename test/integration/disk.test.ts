@@ -3,6 +3,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import {
   chmodSync,
+  existsSync,
   mkdirSync,
   readFileSync,
   statSync,
@@ -228,6 +229,21 @@ describeKvm('disks that are refused', () => {
     },
     () => ['--disk', `${good()},overlay=${image('wrong.ovl')}`],
   );
+
+  test('a VM that comes to nothing leaves no overlay behind', async () => {
+    const overlay = image('none-yet.ovl');
+    const made = { path: good(), overlay };
+    const create = (options: VirtualMachineOptions): Promise<VirtualMachine> =>
+      VirtualMachine.create({ kernel: buildGuest('disk'), memory: '16M', ...options });
+    const missing = create({ disks: [made, { path: image('none.img') }] });
+    await expect(missing).rejects.toMatchObject({ code: 'ERR_DISK' });
+    expect(existsSync(overlay)).toBe(false);
+    await expect(create({ disks: [made], kernel: image('none') })).rejects.toThrow();
+    expect(existsSync(overlay)).toBe(false);
+    await (await create({ disks: [made] })).stop();
+    await expect(create({ disks: [made], kernel: image('none') })).rejects.toThrow();
+    expect(existsSync(overlay)).toBe(true);
+  });
 
   test.each(cases)('$what', async ({ disks, args, says }) => {
     const before = held();
