@@ -2,20 +2,6 @@
 export { VirtualMachine } from './machine/virtual-machine.js';
 export type { SerialStreams, VirtualMachineEvents, VmState } from './machine/virtual-machine.js';
 export type { CommandOptions, VirtualMachineOptions } from './machine/config.js';
-export type {
-  BalloonSettings,
-  ConsoleSettings,
-  DeviceOptions,
-  ModuleDisk,
-  PmemOptions,
-} from './machine/device-options.js';
-export type { BalloonControl } from './machine/virtio/balloon-control.js';
-export type { ConsoleControl } from './machine/virtio/console-control.js';
-export type { DiskControl } from './machine/virtio/disk-control.js';
-export type { UserModule } from './machine/virtio/device-spec.js';
-export type { DiskCache, DiskOptions } from './block/disk-option.js';
-export type { BalloonStatistics } from './devices/virtio/balloon/balloon-stats.js';
-export type { BlockStatistics } from './devices/virtio/block/block-statistics.js';
 export { EXIT_STATUS } from './machine/exit-report.js';
 export type { ExitReason, ExitReport } from './machine/exit-report.js';
 export type { AgentChannel, AgentEvents, CommandExit } from './agent/agent-channel.js';
@@ -46,7 +32,9 @@ export type {
   ConsoleSettings,
   DeviceOptions,
   ModuleDisk,
+  NetSettings,
   PmemOptions,
+  ShareSettings,
 } from './machine/device-options.js';
 export type { DiskCache, DiskOptions } from './block/disk-option.js';
 export type { UserModule } from './machine/virtio/device-spec.js';
@@ -82,3 +70,26 @@ export { MemoryBackend } from './block/memory-backend.js';
 export { simpleBackend } from './block/simple-backend.js';
 export type { SimpleDisk } from './block/simple-backend.js';
 export type { BackendFactory } from './machine/virtio/make-backend.js';
+
+// For file systems of your own, see docs/devices/fs.md.
+export { FileType, FsError, RenameFlag } from './fs/index.js';
+export type {
+  AttributeChanges,
+  Attributes,
+  Awaitable,
+  Caller,
+  DirectoryEntry,
+  DirectoryWriter,
+  Entry,
+  FileLock,
+  FileSystem,
+  FileSystemStatistics,
+  OpenFile,
+} from './fs/index.js';
+export type { FileSystemFactory } from './machine/virtio/make-backend.js';
+
+// Networks, see docs/net.md.
+export { parseNetOption, parsePublish } from './net/options.js';
+export { parseAllowNet } from './net/policy/target.js';
+export type { Publication, UserNetOptions } from './net/options.js';
+export type { NetTarget } from './net/policy/target.js';

@@ -204,15 +204,13 @@ function randomMac(): string {
 }
 
 /** How many devices the options ask for, before anything is opened. */
-function countDevices(options: DeviceOptions): number {
-  const { disks = [], pmem = [], devices = [], rng, balloon, vsock } = options;
-  const single = [consolePorts(options), settings(rng), settings(balloon), settings(vsock)];
 function countDevices(options: DeviceOptions, agentPort: boolean): number {
   const { disks = [], pmem = [], devices = [] } = options;
   const single = [
     consolePorts(options, agentPort),
     settings(options.rng),
     settings(options.balloon),
+    settings(options.vsock),
   ];
   const singles = single.filter((device) => device !== undefined).length;
   const others = netSettings(options).length + taggedShares(options).length;
