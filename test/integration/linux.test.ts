@@ -66,7 +66,8 @@ describeKvm('vexit run with the default guest', () => {
     expect(status).toBe(0);
     expect(stdout).toMatch(/^4\n/);
     const mib = Number(/MemTotal:\s+(\d+) kB/.exec(stdout)?.[1]) / 1024;
-    expect(mib).toBeGreaterThan(3072);
+    // The kernel keeps some 130 MiB to itself: without the part above 4 GiB it would be 2940.
+    expect(mib).toBeGreaterThan(3000);
     expect(mib).toBeLessThanOrEqual(3200);
     expect(stdout).toMatch(/^100000000-107ffffff : System RAM$/m);
   });

@@ -29,6 +29,10 @@ export function dealQueues(
   return shares;
 }
 
+function describe({ message, hint }: IoFailure): string {
+  return hint === undefined ? message : `${message}: ${hint}`;
+}
+
 /** One worker, and the answers it owes. */
 class Thread {
   readonly exited: Promise<void>;
@@ -36,6 +40,7 @@ class Thread {
   private readonly answers = new Map<number, (failure: IoFailure | undefined) => void>();
   private nextId = 0;
   private stopping = false;
+  private ended = false;
 
   constructor(
     index: number,
@@ -51,6 +56,7 @@ class Thread {
     });
     this.exited = new Promise((resolve) => {
       this.worker.once('exit', () => {
+        this.ended = true;
         for (const answer of this.answers.values()) answer(undefined);
         if (!this.stopping) events.onFailure(`I/O worker ${index}: its thread has ended`);
         resolve();
@@ -58,6 +64,7 @@ class Thread {
     });
     this.worker.on('message', (message: IoMessage) => {
       if (message.type === 'log') events.onLog(message.message);
+      else if (message.type === 'failed') events.onFailure(describe(message.failure));
       else this.answers.get(message.id)?.(message.failure);
     });
     this.worker.on('error', (error) => {
@@ -69,8 +76,9 @@ class Thread {
     return this.data.queues[slot]!.length > 0;
   }
 
-  /** Has a command carried out. @throws VexitError of the worker's */
+  /** Has a command carried out, unless the worker has ended. @throws VexitError of the worker's */
   ask(command: IoCommand): Promise<void> {
+    if (this.ended) return Promise.resolve();
     const id = this.nextId++;
     return new Promise((resolve, reject) => {
       this.answers.set(id, (failure) => {

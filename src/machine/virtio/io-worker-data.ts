@@ -38,4 +38,5 @@ export interface IoFailure {
 /** What a worker tells the main thread. */
 export type IoMessage =
   | { readonly type: 'done'; readonly id: number; readonly failure?: IoFailure }
+  | { readonly type: 'failed'; readonly failure: IoFailure }
   | { readonly type: 'log'; readonly message: string };

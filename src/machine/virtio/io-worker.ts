@@ -124,7 +124,14 @@ function failureOf(error: unknown): IoFailure {
 
 async function main(data: IoWorkerData): Promise<void> {
   const port = parentPort!;
-  const worker = await IoWorker.open(data, (message) => port.postMessage(message));
+  let worker: IoWorker;
+  try {
+    worker = await IoWorker.open(data, (message) => port.postMessage(message));
+  } catch (error) {
+    // A backend that cannot be opened here, such as a published port that is taken.
+    port.postMessage({ type: 'failed', failure: failureOf(error) } satisfies IoMessage);
+    process.exit(1);
+  }
   port.on('message', ({ id, command }: IoRequest) => {
     worker
       .carryOut(command)
