@@ -95,9 +95,12 @@ static void set_up(void) {
     while (get(0x70)) {}
     set(0x70, 1);
     set(0x70, 3);
-    /* INDIRECT_DESC and VERSION_1. Without EVENT_IDX, so that the flag below keeps interrupts off. */
+    /* INDIRECT_DESC, VERSION_1 and, where it is offered, FLUSH: without it every write would have to
+       be stable. Without EVENT_IDX, so that the flag below keeps interrupts off. */
+    set(0x14, 0);
+    u32 flush = get(0x10) & 1u << 9;
     set(0x24, 0);
-    set(0x20, 1u << 28);
+    set(0x20, 1u << 28 | flush);
     set(0x24, 1);
     set(0x20, 1);
     set(0x70, 11);
@@ -112,6 +115,8 @@ static void set_up(void) {
     available.flags = 1;
     u32 blocks = (u32)(*(volatile u64 *)(base + 0x100) / (BLOCK / 512));
     u32 random = 12345;
+    /* Memory that a guest uses has pages of its own; an untouched one may be a zero page for all. */
+    for (u32 at = 0; at < DEPTH * BLOCK; at += 4096) *(volatile u32 *)(BUFFERS + at) = at | 1;
     for (u32 i = 0; i < RING; i++) {
         struct request *request = &requests[i];
         random = random * 1664525 + 1013904223;
