@@ -1,10 +1,9 @@
 /** From the arguments of `vexit run` to the library's options. */
-import { parseDiskOption } from '../block/disk-option.js';
-import { parseShareOption } from '../fs/share-option.js';
-import { parseNetOption, parsePublish, type UserNetOptions } from '../net/options.js';
-import { parseAllowNet } from '../net/policy/target.js';
+import type { DiskOptions } from '../block/disk-option.js';
+import type { Share } from '../fs/share-option.js';
+import type { UserNetOptions } from '../net/options.js';
+import type { VsockSettings } from '../machine/vsock/vsock-option.js';
 import type { CommandOptions, VirtualMachineOptions } from '../machine/config.js';
-import { parseVsockOption } from '../machine/vsock/vsock-option.js';
 import { VexitError } from '../util/errors.js';
 import { parseSize } from '../util/size.js';
 import type { RunArguments } from './commands/run.js';
@@ -89,20 +88,43 @@ function parsePmem(text: string): { path: string; readOnly: boolean } {
   return { path: readOnly ? text.slice(0, -3) : text, readOnly };
 }
 
+// Parsers of devices are loaded when a device is asked for: every start pays for what is not.
+
+async function disks({ disk }: RunArguments): Promise<DiskOptions[] | undefined> {
+  if (disk === undefined) return undefined;
+  const { parseDiskOption } = await import('../block/disk-option.js');
+  return disk.map(parseDiskOption);
+}
+
+async function shares({ share }: RunArguments): Promise<Share[] | undefined> {
+  if (share === undefined) return undefined;
+  const { parseShareOption } = await import('../fs/share-option.js');
+  return share.map(parseShareOption);
+}
+
+async function vsock(args: RunArguments): Promise<VsockSettings | undefined> {
+  if (args.vsock === undefined) return undefined;
+  const { parseVsockOption } = await import('../machine/vsock/vsock-option.js');
+  return parseVsockOption(args.vsock);
+}
+
 /**
  * The networks: rules, published ports and a capture belong to the first one, which is there as soon
  * as one of them is given.
  */
-function networks(args: RunArguments): UserNetOptions[] | undefined {
-  const { publish, allowNet, denyNet, pcap } = args;
+async function networks(args: RunArguments): Promise<UserNetOptions[] | undefined> {
+  const { net, publish, allowNet, denyNet, pcap } = args;
+  const given = [net, publish, allowNet, denyNet, pcap];
+  if (given.every((option) => option === undefined)) return undefined;
+  const { parseNetOption, parsePublish } = await import('../net/options.js');
+  const { parseAllowNet } = await import('../net/policy/target.js');
   const extra = defined({
     publish: publish?.map(parsePublish),
     allow: allowNet?.flatMap(parseAllowNet),
     deny: denyNet?.flatMap(parseAllowNet),
     pcap,
   });
-  const asked = args.net?.map(parseNetOption) ?? [];
-  if (asked.length === 0 && Object.keys(extra).length === 0) return undefined;
+  const asked = net?.map(parseNetOption) ?? [];
   const [first = { kind: 'user' as const }, ...others] = asked;
   return [{ ...first, ...extra }, ...others];
 }
@@ -115,7 +137,7 @@ function defined<T extends object>(value: T): { [K in keyof T]: Exclude<T[K], un
 }
 
 /** @throws VexitError ERR_CONFIG for arguments that make no sense */
-export function runOptions(args: RunArguments): VirtualMachineOptions {
+export async function runOptions(args: RunArguments): Promise<VirtualMachineOptions> {
   refuseRepeated(args);
   if (args.timeout !== undefined && !(args.timeout > 0)) {
     throw new VexitError(
@@ -139,14 +161,14 @@ export function runOptions(args: RunArguments): VirtualMachineOptions {
     cpu: args.cpu,
     onReboot: args.reboot ? ('restart' as const) : ('exit' as const),
     debugExit: args.debugExit,
-    disks: args.disk?.map(parseDiskOption),
+    disks: await disks(args),
     pmem: args.pmem?.map(parsePmem),
-    net: networks(args),
-    shares: args.share?.map(parseShareOption),
+    net: await networks(args),
+    shares: await shares(args),
     virtioConsole: args.console === 'virtio' ? true : undefined,
     rng: args.rng,
     balloon: args.balloon,
-    vsock: args.vsock === undefined ? undefined : parseVsockOption(args.vsock),
+    vsock: await vsock(args),
     ioThreads: args.ioThreads,
     command: commandOptions(args),
     terminal: terminalSize(),

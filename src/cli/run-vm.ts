@@ -138,7 +138,7 @@ export async function runVm(args: RunArguments): Promise<void> {
   if (command?.length === 0) {
     throw new VexitError('ERR_CONFIG', 'no command after --', 'write the command, or leave -- out');
   }
-  const options = runOptions(args);
+  const options = await runOptions(args);
   if (bootsDefaultGuest(options))
     await (await import('./prepare-guest.js')).prepareGuest(guestSource(options));
   const vm = await VirtualMachine.create(options);
