@@ -18,8 +18,9 @@ const FAKEROOT: Tool = { package: 'fakeroot', provides: 'fakeroot' };
  * - no space for root: a guest's programs run as root anyway
  * - tables written now: left to the guest's kernel, they are written at its first mount. Zeros
  *   become holes.
+ * - blocks of a page, also in small file systems: Linux mounts no others with DAX
  */
-const MKFS = ['/sbin/mkfs.ext4', '-q', '-F', '-m', '0'];
+const MKFS = ['/sbin/mkfs.ext4', '-q', '-F', '-m', '0', '-b', '4096'];
 const EXTENDED = 'lazy_itable_init=0,lazy_journal_init=0';
 
 /** Of root, or of whoever owns the directory it is made of, if that can be told. */

@@ -15,7 +15,7 @@ import { createWhole } from './whole-file.js';
 export type RootDiskKind = 'busybox' | 'debian';
 
 const KINDS = {
-  busybox: { recipe: [String(BUSYBOX_BYTES)], build: buildBusyboxRoot },
+  busybox: { recipe: [String(BUSYBOX_BYTES), 'blocks of a page'], build: buildBusyboxRoot },
   debian: { recipe: DEBIAN_RECIPE, build: buildDebianRoot },
 } as const;
 
