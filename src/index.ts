@@ -93,3 +93,5 @@ export { parseNetOption, parsePublish } from './net/options.js';
 export { parseAllowNet } from './net/policy/target.js';
 export type { Publication, UserNetOptions } from './net/options.js';
 export type { NetTarget } from './net/policy/target.js';
+export type { FlowRequest, LookupRequest, NetEvent, NetRequest, Verdict } from './net/events.js';
+export type { Decide } from './net/policy/gate.js';

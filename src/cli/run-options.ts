@@ -109,13 +109,24 @@ async function vsock(args: RunArguments): Promise<VsockSettings | undefined> {
 }
 
 /**
- * The networks: rules, published ports and a capture belong to the first one, which is there as soon
- * as one of them is given.
+ * The networks: rules, published ports and a capture belong to the first one. The default guest has
+ * a user network unless `none` is asked for; another kernel has one as soon as one of them is given.
  */
 async function networks(args: RunArguments): Promise<UserNetOptions[] | undefined> {
   const { net, publish, allowNet, denyNet, pcap } = args;
   const given = [net, publish, allowNet, denyNet, pcap];
-  if (given.every((option) => option === undefined)) return undefined;
+  if (given.every((option) => option === undefined)) {
+    const isDefaultGuest = args.kernel === undefined && args.firmware === undefined;
+    return isDefaultGuest ? [{ kind: 'user' }] : undefined;
+  }
+  if (net?.includes('none') === true) {
+    if (given.filter((option) => option !== undefined).length + net.length === 2) return undefined;
+    throw new VexitError(
+      'ERR_CONFIG',
+      '--net none goes with no other option of a network',
+      'leave --net none out, or the others',
+    );
+  }
   const { parseNetOption, parsePublish } = await import('../net/options.js');
   const { parseAllowNet } = await import('../net/policy/target.js');
   const extra = defined({

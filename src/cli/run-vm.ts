@@ -153,6 +153,8 @@ export async function runVm(args: RunArguments): Promise<void> {
     if (command === undefined || args.verbose === true)
       for (const note of vm.notes) say(`vexit: ${note}`);
     if (args.verbose === true) vm.on('note', (note) => say(`vexit: ${note}`));
+    if (args.allowNet !== undefined || args.denyNet !== undefined)
+      (await import('./denials.js')).reportDenials(vm, say);
     if (args.timeout !== undefined) early.after(args.timeout);
     if (args.firmwareLog === true) vm.firmwareLog.pipe(process.stderr, { end: false });
     if (args.debugConsole === true) vm.debugConsole.pipe(process.stderr, { end: false });

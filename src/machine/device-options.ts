@@ -5,6 +5,7 @@ import type { NetRateLimit } from '../devices/virtio/net/net-options.js';
 import type { RateLimit } from '../devices/virtio/index.js';
 import { shareTag } from '../fs/share-option.js';
 import type { UserNetOptions } from '../net/options.js';
+import type { Decide } from '../net/policy/gate.js';
 import type { UserModule } from './virtio/device-spec.js';
 import type { VsockSettings } from './vsock/vsock-option.js';
 
@@ -44,6 +45,8 @@ export interface NetSettings extends Omit<UserNetOptions, 'kind'> {
   /** What the guest may send, and what it is sent. */
   readonly tx?: NetRateLimit;
   readonly rx?: NetRateLimit;
+  /** Asked in your thread about every flow and look-up that the rules let through. */
+  readonly decide?: Decide;
 }
 
 /** A directory that the guest sees, or a file system from a module. */

@@ -13,6 +13,7 @@ import { constant, native, packageRoot, type WatchHandle } from '../kvm/native.j
 import { VcpuFd } from '../kvm/vcpu-fd.js';
 import { GuestMemory } from '../memory/guest-memory.js';
 import * as layout from '../memory/layout.js';
+import type { NetEvent } from '../net/events.js';
 import { VexitError, errorMessage } from '../util/errors.js';
 import { ControlBlock, DoorbellBit, RunState } from '../vcpu/control-block.js';
 import { enablePvmMsrExits } from '../vcpu/pvm/index.js';
@@ -22,7 +23,7 @@ import { openBoard, planBoard, type Board, type BoardDescriptor } from './board.
 import type { MachineConfig } from './config.js';
 import { reportRequest, type ExitReport } from './exit-report.js';
 import type { MappedRegion } from './open-devices.js';
-import { IoThreads } from './virtio/io-threads.js';
+import { IoThreads, type Deciders } from './virtio/io-threads.js';
 import type { DeviceClasses } from './virtio/make-device.js';
 import { connectInterrupts, connectKicks, slotFds } from './virtio/slots.js';
 import type { VcpuMessage, VcpuWorkerData } from './worker-data.js';
@@ -42,6 +43,8 @@ export interface InstanceEvents {
   readonly onStopped: () => void;
   /** A line for the log, from a worker. */
   readonly onLog: (message: string) => void;
+  /** A network has seen something; by slot. */
+  readonly onNetwork: (slot: number, event: NetEvent) => void;
 }
 
 /** How the host differs from plain VT-x or AMD-V. */
@@ -57,6 +60,7 @@ export interface MachineParts {
   readonly classes: DeviceClasses;
   /** Mapped beside RAM. */
   readonly regions: readonly MappedRegion[];
+  readonly deciders: Deciders;
   readonly load: BootLoader;
 }
 
@@ -100,6 +104,7 @@ export class MachineInstance {
     private readonly hostEvent: number,
     private readonly boardDescriptor: BoardDescriptor,
     classes: DeviceClasses,
+    private readonly deciders: Deciders,
   ) {
     this.control = ControlBlock.create(hostEvent);
     this.board = openBoard(boardDescriptor, {
@@ -118,7 +123,7 @@ export class MachineInstance {
    * @throws VexitError with nothing left behind
    */
   static async create(parts: MachineParts, events: InstanceEvents): Promise<MachineInstance> {
-    const { config, host, classes, regions, load } = parts;
+    const { config, host, classes, regions, deciders, load } = parts;
     installExitHook();
     const undo: (() => void)[] = [];
     try {
@@ -149,7 +154,9 @@ export class MachineInstance {
       connectInterrupts(vm, descriptor.virtio);
       const hostEvent = native().eventfdCreate();
       const machine = new MachineInstance(
-        ...([config, host, events, kvm, vm, memory, hostEvent, descriptor, classes] as const),
+        ...([config, host, events, kvm, vm, memory, hostEvent, descriptor] as const),
+        classes,
+        deciders,
       );
       undo.length = 0;
       undo.push(() => machine.release());
@@ -208,8 +215,9 @@ export class MachineInstance {
       registers,
       slots,
     };
-    this.ioThreads = new IoThreads(data, this.config.ioThreads, {
+    this.ioThreads = new IoThreads(data, this.config.ioThreads, this.deciders, {
       onLog: (message) => this.events.onLog(message),
+      onNetwork: (slot, event) => this.events.onNetwork(slot, event),
       onFailure: (message) => {
         this.dump ??= { message, text: '' };
         this.control.request(MachineRequest.Fatal);

@@ -22,6 +22,8 @@ import {
 } from './device-options.js';
 import type { DiskOptions } from '../block/disk-option.js';
 import type { UserNetOptions } from '../net/options.js';
+import type { Deciders } from './virtio/io-threads.js';
+import type { Decide } from '../net/policy/gate.js';
 import type { DeviceSpec, ShareSource } from './virtio/device-spec.js';
 import { VIRTIO_SLOTS } from './virtio/slots.js';
 import { checkVsock, type VsockSettings } from './vsock/vsock-option.js';
@@ -39,6 +41,8 @@ export interface MappedRegion {
 export interface OpenDevices {
   readonly specs: readonly DeviceSpec[];
   readonly regions: readonly MappedRegion[];
+  /** What decides on the flows of a network, by slot. */
+  readonly deciders: Deciders;
   /** Closes files and ends locks. All threads of the machine have ended. */
   close(): void;
   /** The same for a VM that has come to nothing: what was made for it is taken away too. */
@@ -53,6 +57,7 @@ function settings<T extends object>(value: boolean | T | undefined): T | undefin
 class Opener {
   readonly specs: DeviceSpec[] = [];
   readonly regions: MappedRegion[] = [];
+  readonly deciders = new Map<number, Decide>();
   private readonly undo: ((used: boolean) => void)[] = [];
   private nextPmem: number;
 
@@ -108,10 +113,13 @@ class Opener {
     this.specs.push({ kind: 'pmem', options, fd: readOnly ? undefined : fd });
   }
 
-  private async net({ mac, tx, rx, ...settings }: NetSettings): Promise<void> {
+  private async net({ mac, tx, rx, decide, ...settings }: NetSettings): Promise<void> {
     const { checkNetOptions } = await import('../net/options.js');
     const network: UserNetOptions = { ...settings, kind: 'user' };
     checkNetOptions(network);
+    const { tryPort } = await import('../net/host/published-port.js');
+    for (const publication of network.publish ?? []) await tryPort(publication);
+    if (decide !== undefined) this.deciders.set(this.specs.length, decide);
     if (mac !== undefined && parseMac(mac) === undefined) {
       throw new VexitError(
         'ERR_CONFIG',
@@ -242,10 +250,11 @@ export async function openDevices(
     opener.close(false);
     throw error;
   }
-  const { specs, regions } = opener;
+  const { specs, regions, deciders } = opener;
   return {
     specs,
     regions,
+    deciders,
     close: () => opener.close(true),
     abandon: () => opener.close(false),
   };

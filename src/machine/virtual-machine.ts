@@ -3,6 +3,7 @@ import { EventEmitter } from 'node:events';
 import type { Readable, Writable } from 'node:stream';
 import type { AgentChannel } from '../agent/agent-channel.js';
 import { MachineRequest } from '../bus/device.js';
+import type { NetEvent } from '../net/events.js';
 import { VexitError } from '../util/errors.js';
 import { DoorbellBit } from '../vcpu/control-block.js';
 import { planBoot, type BootPlan } from './boot-plan.js';
@@ -39,6 +40,8 @@ export interface VirtualMachineEvents {
   exit: [ExitReport];
   /** Something people should know, such as kernel parameters that this host needs. */
   note: [string];
+  /** A network has seen a flow or a look-up, with what was decided; by interface, from 0. */
+  network: [NetEvent, number];
 }
 
 /** A serial port: bytes to and from the guest. */
@@ -189,16 +192,25 @@ export class VirtualMachine extends EventEmitter<VirtualMachineEvents> {
 
   private async powerOn(): Promise<MachineInstance> {
     const { config, plan, classes, devices } = this;
-    const parts = { config, host: plan.host, classes, regions: devices.regions, load: plan.load };
+    const { regions, deciders } = devices;
+    const { host, load } = plan;
+    const parts = { config, host, classes, regions, deciders, load };
     this.instance = await MachineInstance.create(parts, {
       onDoorbells: (bits) => this.onDoorbells(bits),
       onDevices: (slots) => this.hostSides.onDoorbells(slots),
       onStopped: () => this.flush(),
       onRequest: (kind, report) => this.onRequest(kind, report),
       onLog: (message) => this.emit('note', message),
+      onNetwork: (slot, event) => this.onNetwork(slot, event),
     });
     this.hostSides.onPowerOn();
     return this.instance;
+  }
+
+  private onNetwork(slot: number, event: NetEvent): void {
+    const before = this.config.devices.slice(0, slot);
+    const index = before.filter(({ kind }) => kind === 'net').length;
+    this.tell(() => this.emit('network', event, index));
   }
 
   private async resizeDisk(slot: number, bytes: number): Promise<void> {

@@ -22,7 +22,7 @@ export interface UserNetOptions {
   readonly net6?: string;
   /** False: no IPv6 on the guest's link. */
   readonly ipv6?: boolean;
-  /** The guest reaches the host at the gateway's address; off. */
+  /** False: the guest does not reach the host, whose loopback is at the gateway's address. */
   readonly host?: boolean;
   /** Bytes of a packet, 1280 to 65520; 1500. */
   readonly mtu?: number;

@@ -135,7 +135,7 @@ export class UserNetwork implements NetBackend {
     const events = new EventSink(onEvent, clock);
     const rules = new Rules(options.allow ?? [], options.deny ?? []);
     const gate = new Gate(rules, new NameCache(clock), decide, events, clock);
-    const reach = new Reach(addresses, options.host === true, clock);
+    const reach = new Reach(addresses, options.host !== false, clock);
     const gateways = { v4: addresses.v4.gateway, v6: addresses.v6.gateway };
     const icmp = new IcmpAnswers(ip, gateways, clock);
     this.icmp = icmp;

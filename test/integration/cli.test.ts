@@ -1,4 +1,6 @@
 /** The command line: exit statuses, what is said about bad input, help, completion, doctor. */
+import { createSocket } from 'node:dgram';
+import { createServer, Server, type AddressInfo } from 'node:net';
 import { spawn, spawnSync } from 'node:child_process';
 import {
   mkdirSync,
@@ -325,6 +327,11 @@ describeKvm('bad input to vexit', () => {
       args: () => ['--kernel', kernel(), '--'],
       says: /no command after --/,
     },
+    {
+      what: 'a network and none',
+      args: () => ['--kernel', kernel(), '--net', 'none', '--publish', '80'],
+      says: /--net none goes with no other/,
+    },
     { what: '--env without a value', args: () => ['--env', 'X', '--', 'true'], says: /NAME=VALUE/ },
   ];
 
@@ -339,6 +346,21 @@ describeKvm('bad input to vexit', () => {
     expect(stderr).not.toMatch(/ at .*:\d+:\d+|TypeError|RangeError/);
     expect(status).toBe(2);
     expect(leftovers()).toEqual([]);
+  });
+
+  test.each(['tcp', 'udp'])('a published port that is taken (%s)', async (protocol) => {
+    const server = protocol === 'tcp' ? createServer() : createSocket('udp4');
+    const listening = new Promise((resolve) => server.once('listening', resolve));
+    if (server instanceof Server) server.listen(0, '127.0.0.1');
+    else server.bind(0, '127.0.0.1');
+    await listening;
+    const { port } = server.address() as AddressInfo;
+    const publish = ['--publish', `${port}:80/${protocol}`];
+    const { status, stdout, stderr } = vexit(['run', '--kernel', kernel(), ...publish]);
+    server.close();
+    expect(stdout).toBe('');
+    expect(stderr).toMatch(/^vexit: port 127.0.0.1:\d+\/\w+ of the host is taken: [^\n]+\n$/);
+    expect(status).toBe(2);
   });
 
   test('a NUL in the command line (library only: no argument can hold one)', async () => {

@@ -15,7 +15,7 @@ import { createServer as createSocketServer, type AddressInfo } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { VirtualMachine, parseAllowNet } from 'vexit';
+import { VirtualMachine, parseAllowNet, type NetEvent, type NetRequest } from 'vexit';
 import { describeKvm } from '../support/kvm.js';
 
 const BOOT_TIMEOUT_MS = 600_000;
@@ -43,7 +43,8 @@ function script(port: number): string {
     'cd /mnt/share',
     `echo hello=$(wget -q -O- http://10.0.2.2:${port}/)`,
     `echo big=$(wget -q -O- http://10.0.2.2:${port}/big | md5sum | cut -d" " -f1)`,
-    'wget -q -T 60 -O- http://192.0.2.1/; echo denied=$?',
+    'wget -q -O- http://192.0.2.1/; echo denied=$?',
+    'wget -q -O- http://10.0.2.2:9/; echo refused=$?',
     'echo name=$(nslookup denied.example 2>&1 | grep -c -i -E "NXDOMAIN|can.t")',
     'echo address=$(ip -4 -o addr show eth0 | grep -c 10.0.2.15/24)',
     // The shared directory.
@@ -68,6 +69,8 @@ describeKvm('Linux on a user network, with a shared directory', () => {
   let share = '';
   let fromGuest = '';
   let reason = '';
+  const asked: NetRequest[] = [];
+  const events: NetEvent[] = [];
 
   beforeAll(async () => {
     directory = mkdtempSync(path.join(os.tmpdir(), 'vexit-net-'));
@@ -84,7 +87,11 @@ describeKvm('Linux on a user network, with a shared directory', () => {
       net: {
         host: true,
         publish: [{ protocol: 'tcp', hostAddress: '127.0.0.1', hostPort, guestPort: 80 }],
-        allow: parseAllowNet(`10.0.2.2:${port}`),
+        allow: parseAllowNet(`10.0.2.2:${port}, 10.0.2.2:9`),
+        decide: (request) => {
+          asked.push(request);
+          return request.type === 'flow' && request.port === 9 ? 'deny' : 'allow';
+        },
         pcap: path.join(directory, 'trace.pcapng'),
       },
       shares: [
@@ -96,6 +103,9 @@ describeKvm('Linux on a user network, with a shared directory', () => {
     let text = '';
     vm.agent!.stdout.on('data', (bytes: Buffer) => (text += bytes.toString()));
     vm.agent!.stderr.resume();
+    vm.on('network', (event, index) => {
+      if (index === 0) events.push(event);
+    });
     try {
       await vm.start();
       const ready = path.join(share, 'ready');
@@ -129,6 +139,23 @@ describeKvm('Linux on a user network, with a shared directory', () => {
   test('is kept from addresses and names that no rule allows', () => {
     expect(answers.get('denied')).not.toBe('0');
     expect(answers.get('name')).not.toBe('0');
+  });
+
+  test('has every flow that the rules allow decided by a callback', () => {
+    expect(answers.get('refused')).not.toBe('0');
+    expect(asked).toContainEqual(expect.objectContaining({ address: '10.0.2.2', port: 9 }));
+    expect(asked).not.toContainEqual(expect.objectContaining({ address: '192.0.2.1' }));
+  });
+
+  test('has what was allowed and denied reported', () => {
+    const denied = { type: 'flow', protocol: 'tcp', verdict: 'deny' };
+    const flows: unknown[] = [
+      { ...denied, address: '192.0.2.1', port: 80, reason: 'default' },
+      { ...denied, address: '10.0.2.2', port: 9, reason: 'callback' },
+      { type: 'lookup', name: 'denied.example', verdict: 'deny', reason: 'default' },
+      { type: 'closed', protocol: 'tcp', address: '10.0.2.2' },
+    ];
+    for (const flow of flows) expect(events).toContainEqual(expect.objectContaining(flow));
   });
 
   test('serves through a published port', () => {

@@ -46,7 +46,7 @@ export const RUN_OPTIONS = {
     array: true,
     nargs: 1,
     alias: 'n',
-    describe: 'Network interface: user,host=on,mtu=9000,...; may be repeated',
+    describe: 'Network interface: user,host=off,mtu=9000,... or none; may be repeated',
   },
   publish: {
     type: 'string',

@@ -1,7 +1,10 @@
 /** The I/O workers of a machine, as the main thread steers them. */
 import path from 'node:path';
-import { SHARE_ENV, Worker } from 'node:worker_threads';
+import { MessageChannel, SHARE_ENV, Worker, type MessagePort } from 'node:worker_threads';
 import { packageRoot } from '../../kvm/native.js';
+import type { NetEvent } from '../../net/events.js';
+import { serveDecisions } from '../../net/policy/decisions.js';
+import type { Decide } from '../../net/policy/gate.js';
 import { VexitError, errorMessage } from '../../util/errors.js';
 import type { IoCommand, IoFailure, IoMessage, IoRequest, IoWorkerData } from './io-worker-data.js';
 import type { VirtioSlot } from './slots.js';
@@ -9,9 +12,13 @@ import type { VirtioSlot } from './slots.js';
 /** What the owner hears. */
 export interface IoThreadEvents {
   readonly onLog: (message: string) => void;
+  readonly onNetwork: (slot: number, event: NetEvent) => void;
   /** A worker has ended by itself, which is a defect: the machine cannot go on. */
   readonly onFailure: (message: string) => void;
 }
+
+/** What decides on the flows of a network, by slot. */
+export type Deciders = ReadonlyMap<number, Decide>;
 
 /** How long a worker has to close its devices. */
 const STOP_TIMEOUT_MS = 10_000;
@@ -44,11 +51,20 @@ class Thread {
 
   constructor(
     index: number,
-    private readonly data: IoWorkerData,
+    private readonly data: Omit<IoWorkerData, 'deciders'>,
+    deciders: Deciders,
     events: IoThreadEvents,
   ) {
+    const ports = new Map<number, MessagePort>();
+    for (const [slot, decide] of deciders) {
+      if (!this.serves(slot)) continue;
+      const { port1, port2 } = new MessageChannel();
+      serveDecisions(port1, decide);
+      ports.set(slot, port2);
+    }
     this.worker = new Worker(path.join(packageRoot(), 'dist', 'io-worker.js'), {
-      workerData: data,
+      workerData: { ...data, deciders: ports } satisfies IoWorkerData,
+      transferList: [...ports.values()],
       name: `io${index}`,
       env: SHARE_ENV,
       execArgv: [],
@@ -64,6 +80,7 @@ class Thread {
     });
     this.worker.on('message', (message: IoMessage) => {
       if (message.type === 'log') events.onLog(message.message);
+      else if (message.type === 'network') events.onNetwork(message.slot, message.event);
       else if (message.type === 'failed') events.onFailure(describe(message.failure));
       else this.answers.get(message.id)?.(message.failure);
     });
@@ -105,9 +122,14 @@ export class IoThreads {
   private readonly threads: Thread[];
 
   /** Starts the workers; they serve at once. */
-  constructor(data: Omit<IoWorkerData, 'queues'>, count: number, events: IoThreadEvents) {
+  constructor(
+    data: Omit<IoWorkerData, 'queues' | 'deciders'>,
+    count: number,
+    deciders: Deciders,
+    events: IoThreadEvents,
+  ) {
     const shares = dealQueues(data.slots, count).filter((share) => share.flat().length > 0);
-    this.threads = shares.map((queues, i) => new Thread(i, { ...data, queues }, events));
+    this.threads = shares.map((queues, i) => new Thread(i, { ...data, queues }, deciders, events));
   }
 
   /** Resolves when nothing is being served and no chain is in flight. */

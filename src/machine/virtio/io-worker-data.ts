@@ -1,5 +1,7 @@
 /** What passes between the main thread and an I/O worker. */
+import type { MessagePort } from 'node:worker_threads';
 import type { GuestMemoryDescriptor } from '../../memory/guest-memory.js';
+import type { NetEvent } from '../../net/events.js';
 import type { ErrorCode } from '../../util/errors.js';
 import type { ControlDescriptor } from '../../vcpu/control-block.js';
 import type { VirtioSlot } from './slots.js';
@@ -13,6 +15,8 @@ export interface IoWorkerData {
   readonly slots: readonly VirtioSlot[];
   /** For each slot, the queues that this worker serves. */
   readonly queues: readonly (readonly number[])[];
+  /** Where to ask about the flows of a network, by slot. */
+  readonly deciders: ReadonlyMap<number, MessagePort>;
 }
 
 /** What the main thread asks for. */
@@ -39,4 +43,5 @@ export interface IoFailure {
 export type IoMessage =
   | { readonly type: 'done'; readonly id: number; readonly failure?: IoFailure }
   | { readonly type: 'failed'; readonly failure: IoFailure }
-  | { readonly type: 'log'; readonly message: string };
+  | { readonly type: 'log'; readonly message: string }
+  | { readonly type: 'network'; readonly slot: number; readonly event: NetEvent };

@@ -11,7 +11,7 @@ import { VexitError, errorMessage } from '../../util/errors.js';
 import { ControlBlock } from '../../vcpu/control-block.js';
 import { IoServices } from './io-services.js';
 import type { IoCommand, IoFailure, IoMessage, IoRequest, IoWorkerData } from './io-worker-data.js';
-import { makeBackend } from './make-backend.js';
+import { makeBackend, type BackendSurroundings } from './make-backend.js';
 import { loadDeviceClasses, makeDevice } from './make-device.js';
 import { QueueScheduler } from './queue-scheduler.js';
 import { openSlot } from './slots.js';
@@ -42,12 +42,18 @@ class IoWorker {
       const queues = data.queues[i]!;
       if (queues.length === 0) continue;
       const hostDoorbell = { ring: (): void => control.ringDevice(i) };
-      const backend = await makeBackend(slot.spec, worker.services);
+      const log = (message: string): void => post({ type: 'log', message });
+      const surroundings: BackendSurroundings = {
+        log,
+        decisions: data.deciders.get(i),
+        onNetwork: (event) => post({ type: 'network', slot: i, event }),
+      };
+      const backend = await makeBackend(slot.spec, worker.services, surroundings);
       const device = makeDevice(slot.spec, classes, { hostDoorbell, backend });
       const { core } = openSlot(slot, device, {
         buffer: data.registers,
         memory: worker.memory,
-        log: (message) => post({ type: 'log', message }),
+        log,
         timers: true,
       });
       worker.cores.set(i, core);

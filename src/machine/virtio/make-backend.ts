@@ -1,11 +1,15 @@
 /** Opens in an I/O worker what a device works on: the backend of its description. */
+import type { MessagePort } from 'node:worker_threads';
 import { createBackend } from '../../block/open-disk.js';
 import type { BlockBackend } from '../../block/backend.js';
 import type { RequestServer } from '../../devices/virtio/fs/fs.js';
 import type { PmemFlush } from '../../devices/virtio/pmem/pmem.js';
 import { FuseServer, HostDirectory, type FileSystem } from '../../fs/index.js';
+import { SiteLog } from '../../devices/virtio/site-log.js';
+import type { NetEvent } from '../../net/events.js';
 import type { NetBackend } from '../../net/net-backend.js';
 import type { UserNetOptions } from '../../net/options.js';
+import { decideOverPort } from '../../net/policy/decisions.js';
 import { UserNetwork } from '../../net/user-network.js';
 import type { DeviceSpec, DiskSource, ShareSource, UserModule } from './device-spec.js';
 import type { VsockBackend } from '../../devices/virtio/vsock/host-backend.js';
@@ -21,6 +25,15 @@ export interface DeviceBackend {
   readonly networks?: readonly NetBackend[];
   readonly fileServer?: RequestServer;
   readonly vsock?: VsockBackend;
+}
+
+/** What a backend tells the main thread, and asks there. */
+export interface BackendSurroundings {
+  /** Takes a line for the machine's log. */
+  readonly log: (message: string) => void;
+  readonly onNetwork: (event: NetEvent) => void;
+  /** Where the owner's callback answers, if there is one. */
+  readonly decisions: MessagePort | undefined;
 }
 
 /** What the module of a disk exports. */
@@ -60,31 +73,46 @@ function fileFlush(fd: number, io: IoServices): PmemFlush {
   };
 }
 
-async function openNetwork(options: UserNetOptions): Promise<NetBackend> {
-  const network = new UserNetwork(options);
+async function openNetwork(
+  options: UserNetOptions,
+  { decisions, onNetwork }: BackendSurroundings,
+): Promise<NetBackend> {
+  const network = new UserNetwork(options, {
+    ...(decisions === undefined ? {} : { decide: decideOverPort(decisions) }),
+    onEvent: onNetwork,
+  });
   await network.open();
   return network;
 }
 
-async function openShare(source: ShareSource): Promise<RequestServer> {
+async function openShare(
+  source: ShareSource,
+  { log }: BackendSurroundings,
+): Promise<RequestServer> {
+  const site = new SiteLog(log);
+  const options = { warn: (line: string): void => site.warn('virtio-fs', line) };
   if (source.kind === 'host') {
-    return new FuseServer(new HostDirectory(source.path, source.options));
+    return new FuseServer(new HostDirectory(source.path, source.options), options);
   }
   const factory = (await loadExport(source.fileSystem)) as FileSystemFactory;
-  return new FuseServer(await factory(source.fileSystem.options));
+  return new FuseServer(await factory(source.fileSystem.options), options);
 }
 
 /** Opens the backend of a device; an empty one when it needs none. */
-export async function makeBackend(spec: DeviceSpec, io: IoServices): Promise<DeviceBackend> {
+export async function makeBackend(
+  spec: DeviceSpec,
+  io: IoServices,
+  surroundings: BackendSurroundings,
+): Promise<DeviceBackend> {
   switch (spec.kind) {
     case 'block':
       return { block: await openBlocks(spec.source, io) };
     case 'pmem':
       return spec.fd === undefined ? {} : { pmemFlush: fileFlush(spec.fd, io) };
     case 'net':
-      return { networks: [await openNetwork(spec.network)] };
+      return { networks: [await openNetwork(spec.network, surroundings)] };
     case 'fs':
-      return { fileServer: await openShare(spec.source) };
+      return { fileServer: await openShare(spec.source, surroundings) };
     case 'vsock':
       return { vsock: new UnixBackend(spec.options.path) };
     default:

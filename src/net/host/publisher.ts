@@ -1,7 +1,7 @@
 /** Ports of the host that lead to the guest. */
 import { createServer, type Server, type Socket } from 'node:net';
-import { createSocket, type RemoteInfo, type Socket as UdpSocket } from 'node:dgram';
-import { VexitError, errorMessage, systemCode } from '../../util/errors.js';
+import type { RemoteInfo, Socket as UdpSocket } from 'node:dgram';
+import { errorMessage } from '../../util/errors.js';
 import type { NetworkAddresses } from '../addresses.js';
 import type { Arp } from '../arp.js';
 import type { EventSink } from '../events.js';
@@ -13,6 +13,7 @@ import { Timer, type TimerQueue } from '../timers.js';
 import { sendUdp, UDP_HEADER } from '../udp.js';
 import type { MacAddress } from '../wire/mac.js';
 import type { Packet } from '../wire/packet.js';
+import { bind, describePort, listen, socketFor } from './published-port.js';
 import { KEEP_ALIVE_MS, type TcpForwarder } from './tcp-forwarder.js';
 
 /** Ports of the gateway that stand for peers of the host. */
@@ -112,36 +113,25 @@ export class Publisher {
     return this.parts.neighbors.find(this.parts.addresses.v4.guest);
   }
 
-  private publishTcp(publication: Publication): Promise<number> {
-    const { hostAddress, hostPort, guestPort } = publication;
+  private async publishTcp(publication: Publication): Promise<number> {
+    const { guestPort } = publication;
     const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) => {
       this.onConnection(socket, guestPort);
     });
     this.servers.push(server);
-    return new Promise((resolve, reject) => {
-      server.once('error', (error) => reject(publishError(publication, error)));
-      server.listen({ host: hostAddress, port: hostPort }, () => {
-        server.removeAllListeners('error');
-        server.on('error', (error) => this.report(publication, error));
-        const address = server.address();
-        resolve(address !== null && typeof address === 'object' ? address.port : hostPort);
-      });
-    });
+    const port = await listen(server, publication);
+    server.on('error', (error) => this.report(publication, error));
+    return port;
   }
 
-  private publishUdp(publication: Publication): Promise<number> {
-    const { hostAddress, hostPort, guestPort } = publication;
-    const socket = createSocket(hostAddress.includes(':') ? 'udp6' : 'udp4');
-    return new Promise((resolve, reject) => {
-      socket.once('error', (error) => reject(publishError(publication, error)));
-      socket.bind(hostPort, hostAddress, () => {
-        this.sockets.push(socket);
-        socket.removeAllListeners('error');
-        socket.on('error', (error) => this.report(publication, error));
-        socket.on('message', (bytes, info) => this.onDatagram(socket, info, guestPort, bytes));
-        resolve(socket.address().port);
-      });
-    });
+  private async publishUdp(publication: Publication): Promise<number> {
+    const { guestPort } = publication;
+    const socket = socketFor(publication);
+    socket.on('message', (bytes, info) => this.onDatagram(socket, info, guestPort, bytes));
+    this.sockets.push(socket);
+    const port = await bind(socket, publication);
+    socket.on('error', (error) => this.report(publication, error));
+    return port;
   }
 
   private onConnection(socket: Socket, guestPort: number): void {
@@ -258,41 +248,7 @@ export class Publisher {
   }
 
   private report(publication: Publication, error: Error): void {
-    const message = `${describe(publication)}: ${errorMessage(error)}`;
+    const message = `${describePort(publication)}: ${errorMessage(error)}`;
     this.parts.events.emit({ type: 'publish-error', message });
-  }
-}
-
-function describe({ hostAddress, hostPort, protocol }: Publication): string {
-  const host = hostAddress.includes(':') ? `[${hostAddress}]` : hostAddress;
-  return `${host}:${hostPort}/${protocol}`;
-}
-
-function publishError(publication: Publication, error: Error): VexitError {
-  const place = describe(publication);
-  switch (systemCode(error)) {
-    case 'EADDRINUSE':
-      return new VexitError(
-        'ERR_CONFIG',
-        `port ${place} of the host is taken`,
-        'publish another port of the host, or stop the program that has it',
-      );
-    case 'EACCES':
-      return new VexitError(
-        'ERR_CONFIG',
-        `no permission to listen on ${place} of the host`,
-        'ports below 1024 are for root: publish one above',
-      );
-    case 'EADDRNOTAVAIL':
-      return new VexitError(
-        'ERR_CONFIG',
-        `the host does not have the address of ${place}`,
-        'leave the address out to listen on 127.0.0.1',
-      );
-    default:
-      return new VexitError(
-        'ERR_CONFIG',
-        `cannot listen on ${place} of the host: ${errorMessage(error)}`,
-      );
   }
 }

@@ -30,7 +30,7 @@ export function decideOverPort(port: MessagePort): Decide {
   });
   port.unref();
   return (request) =>
-    new Promise((resolve) => {
+    new Promise<Verdict>((resolve) => {
       const id = ++last;
       waiting.set(id, resolve);
       port.postMessage({ id, request } satisfies Question);

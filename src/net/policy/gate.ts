@@ -5,8 +5,8 @@ import type { IpAddress } from '../wire/address.js';
 import type { NameCache } from './name-cache.js';
 import type { Decision, Rules } from './rules.js';
 
-/** Decides on what the rules let through; runs in any thread. Rejecting is denying. */
-export type Decide = (request: NetRequest) => Promise<Verdict>;
+/** Decides on what the rules let through; runs in any thread. To throw or reject is to deny. */
+export type Decide = (request: NetRequest) => Verdict | Promise<Verdict>;
 
 /** Questions that wait for an answer; more are denied at once. */
 const MOST_QUESTIONS = 1024;

@@ -4,6 +4,7 @@ import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { createServer, connect, type AddressInfo, type Server, type Socket } from 'node:net';
 import { MessageChannel } from 'node:worker_threads';
 import type { UserNetOptions } from '../../../src/net/options.js';
+import type { Verdict } from '../../../src/net/events.js';
 import { decideOverPort, serveDecisions } from '../../../src/net/policy/decisions.js';
 import { parseAllowNet } from '../../../src/net/policy/target.js';
 import type { UserNetSurroundings } from '../../../src/net/user-network.js';
@@ -453,7 +454,7 @@ describe('the policy', () => {
   test('a callback in another thread decides, one that throws denies', async () => {
     const { port1, port2 } = new MessageChannel();
     closers.push(() => port1.close());
-    serveDecisions(port1, async (request) => {
+    serveDecisions(port1, async (request): Promise<Verdict> => {
       await Promise.resolve();
       if (request.type === 'flow' && request.port === 1) throw new Error('no');
       return 'allow';
