@@ -11,6 +11,7 @@ export default {
   // Imports are written as Node.js resolves them after compilation; the sources are .ts.
   moduleNameMapper: {
     '^vexit$': '<rootDir>/dist/index.js',
+    '^vexit/jest$': '<rootDir>/dist/jest.js',
     '^(\\.{1,2}/.*)\\.js$': '$1',
   },
   modulePathIgnorePatterns: ['<rootDir>/dist/types', '<rootDir>/build'],

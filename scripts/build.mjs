@@ -80,6 +80,18 @@ const library = await build({
     'io-worker': 'src/machine/virtio/io-worker.ts',
   },
 });
+/** The helper for tests uses the library that stands beside it. */
+const libraryBeside = {
+  name: 'library-beside',
+  setup({ onResolve }) {
+    onResolve({ filter: /^\.\.\/index\.js$/ }, () => ({ path: './index.js', external: true }));
+  },
+};
+await build({
+  ...common,
+  entryPoints: { jest: 'src/jest/index.ts' },
+  plugins: [libraryBeside],
+});
 const cli = await build({
   ...common,
   entryPoints: { 'cli-main': 'src/cli/main.ts' },
