@@ -20,6 +20,7 @@
         "native/bind_ring.cc",
         "native/bind_file.cc",
         "native/bind_tap.cc",
+        "native/bind_ping.cc",
         "native/bind_fs.cc"
       ],
       "dependencies": ["<!(node -p \"require('node-addon-api').targets\"):node_addon_api"],

@@ -82,6 +82,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
     InitRing(env, exports);
     InitFile(env, exports);
     InitTap(env, exports);
+    InitPing(env, exports);
     InitFs(env, exports);
     return exports;
 }

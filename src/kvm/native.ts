@@ -171,6 +171,8 @@ export interface NativeAddon extends NativeFs {
   tapSetVnetHeaderSize: (fd: number, size: number) => void;
   /** What the reader of the queue takes: TUN_F_* bits. */
   tapSetOffload: (fd: number, offloads: number) => void;
+  /** Opens a datagram socket of ICMP or ICMPv6, where net.ipv4.ping_group_range allows it. */
+  pingSocket: (ipv4: boolean) => number;
 }
 
 /** The directory that holds package.json, from src/, dist/ or a bundle in dist/. */

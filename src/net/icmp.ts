@@ -1,6 +1,5 @@
 /**
  * ICMP (RFC 792) and ICMPv6 (RFC 4443): echo for the gateway, errors for what cannot be reached.
- * Other hosts cannot be pinged without privileges, so they are unreachable, which is the truth.
  */
 import type { IpOutput, Route } from './ip-output.js';
 import { checksumDatagram } from './ip-output.js';

@@ -11,11 +11,12 @@ import { DNS_PORT, DnsService } from './dns/dns-service.js';
 import { HostsFile } from './dns/hosts-file.js';
 import { parseResolver, Upstream } from './dns/upstream.js';
 import { EventSink, type NetEvent } from './events.js';
+import { PingForwarder, type OpenPing } from './host/ping-forwarder.js';
 import { Publisher } from './host/publisher.js';
 import { Reach } from './host/reach.js';
 import { TcpForwarder } from './host/tcp-forwarder.js';
 import { UdpForwarder } from './host/udp-forwarder.js';
-import { IcmpAnswers, quotedStart } from './icmp.js';
+import { IcmpAnswers } from './icmp.js';
 import { EtherType, IpOutput, type Route } from './ip-output.js';
 import { Link } from './link.js';
 import { Ndp } from './ndp.js';
@@ -45,7 +46,7 @@ import { TcpStack } from './tcp/tcp-stack.js';
 import { SYSTEM_CLOCK, TimerQueue, type Clock } from './timers.js';
 import { sendUdp, UDP_HEADER } from './udp.js';
 import { Cidr, IpAddress } from './wire/address.js';
-import { get16, get32 } from './wire/bytes.js';
+import { get16 } from './wire/bytes.js';
 import { parseIpv4 } from './wire/ipv4.js';
 import { parseIpv6 } from './wire/ipv6.js';
 import { isStation, MacAddress } from './wire/mac.js';
@@ -67,6 +68,8 @@ export interface UserNetSurroundings {
   /** Sees what the rules let through, and decides. */
   readonly decide?: Decide;
   readonly onEvent?: (event: NetEvent) => void;
+  /** Opens a ping socket; without it only the gateway answers echo requests. */
+  readonly openPing?: OpenPing;
   readonly clock?: Clock;
   /** `/etc/hosts` unless it is another file. */
   readonly hostsFile?: string;
@@ -104,6 +107,7 @@ export class UserNetwork implements NetBackend {
   private readonly pool = new ChunkPool(POOL_BYTES);
   private readonly forwarder: TcpForwarder;
   private readonly udp: UdpForwarder;
+  private readonly pings: PingForwarder;
   private readonly publisher: Publisher;
   private readonly reassembler: Reassembler;
   private readonly capture: Capture | undefined;
@@ -116,9 +120,11 @@ export class UserNetwork implements NetBackend {
   /** @throws VexitError ERR_CONFIG for options that make no sense */
   constructor(
     private readonly options: UserNetOptions,
-    { decide, onEvent, clock = SYSTEM_CLOCK, hostsFile = '/etc/hosts' }: UserNetSurroundings = {},
+    surroundings: UserNetSurroundings = {},
   ) {
     checkNetOptions(options);
+    const { decide, onEvent, openPing, clock = SYSTEM_CLOCK } = surroundings;
+    const { hostsFile = '/etc/hosts' } = surroundings;
     const { net = DEFAULT_NET, net6 = DEFAULT_NET6, hostName, domain } = options;
     const maxConnections = options.maxConnections ?? DEFAULT_CONNECTIONS;
     this.mtu = options.mtu ?? DEFAULT_MTU;
@@ -171,6 +177,7 @@ export class UserNetwork implements NetBackend {
       events,
       mostSessions: UDP_SESSIONS,
     });
+    this.pings = new PingForwarder({ ip, gate, reach, icmp, timers, open: openPing });
     this.publisher = new Publisher({
       addresses,
       neighbors: this.neighbors,
@@ -251,6 +258,7 @@ export class UserNetwork implements NetBackend {
     this.tcp.close();
     this.forwarder.close();
     this.udp.close();
+    this.pings.close();
     this.upstream.close();
     this.timers.close();
     await this.capture?.close();
@@ -354,15 +362,7 @@ export class UserNetwork implements NetBackend {
     const isEcho = header[transport] === (v4 ? 8 : 128);
     if (!isEcho) return;
     if (addresses.isGateway(destination)) this.icmp.echo(packet, route);
-    else if (this.forward(source, destination)) {
-      const start = quotedStart(
-        get16(header, transport),
-        get16(header, transport + 2),
-        get32(header, transport + 4),
-      );
-      const protocol = v4 ? Protocol.Icmp : Protocol.Icmpv6;
-      this.icmp.unreachable({ route, protocol, start }, 'prohibited');
-    }
+    else if (this.forward(source, destination)) this.pings.input(packet);
   }
 
   /** True for a packet that goes to the gateway or through it, with a hop left. */

@@ -6,6 +6,7 @@ import type { RequestServer } from '../../devices/virtio/fs/fs.js';
 import type { PmemFlush } from '../../devices/virtio/pmem/pmem.js';
 import { FuseServer, HostDirectory, type FileSystem } from '../../fs/index.js';
 import { SiteLog } from '../../devices/virtio/site-log.js';
+import { native } from '../../kvm/native.js';
 import type { NetEvent } from '../../net/events.js';
 import type { NetBackend } from '../../net/net-backend.js';
 import type { UserNetOptions } from '../../net/options.js';
@@ -80,6 +81,7 @@ async function openNetwork(
   const network = new UserNetwork(options, {
     ...(decisions === undefined ? {} : { decide: decideOverPort(decisions) }),
     onEvent: onNetwork,
+    openPing: (ipv4) => native().pingSocket(ipv4),
   });
   await network.open();
   return network;
