@@ -12,6 +12,7 @@
         "native/io_request.c",
         "native/tap.c",
         "native/fs.c",
+        "native/packet.c",
         "native/addon.cc",
         "native/bind_kvm.cc",
         "native/bind_memory.cc",
@@ -21,7 +22,8 @@
         "native/bind_file.cc",
         "native/bind_tap.cc",
         "native/bind_ping.cc",
-        "native/bind_fs.cc"
+        "native/bind_fs.cc",
+        "native/bind_packet.cc"
       ],
       "dependencies": ["<!(node -p \"require('node-addon-api').targets\"):node_addon_api"],
       "defines": [

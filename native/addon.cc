@@ -84,6 +84,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
     InitTap(env, exports);
     InitPing(env, exports);
     InitFs(env, exports);
+    InitPacket(env, exports);
     return exports;
 }
 

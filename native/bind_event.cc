@@ -99,6 +99,22 @@ static Napi::Value WatchReadable(const Napi::CallbackInfo &info) {
     return Napi::External<Watch>::New(env, watch);
 }
 
+// watchEvents(handle, events): what is watched for: 1 readable, 2 writable, 3 either, 0 nothing.
+static Napi::Value WatchEvents(const Napi::CallbackInfo &info) {
+    int64_t events = 0;
+    if (info.Length() < 2 || !info[0].IsExternal() || !ArgInt(info, 1, &events) || events < 0 ||
+        events > 3)
+        return ThrowArgument(info.Env(), "watchEvents(handle, events)");
+    static_assert(UV_READABLE == 1 && UV_WRITABLE == 2, "the callers' numbers");
+    Watch *watch = info[0].As<Napi::External<Watch>>().Data();
+    if (events == 0) {
+        uv_poll_stop(&watch->handle);
+    } else {
+        uv_poll_start(&watch->handle, static_cast<int>(events), OnReadable);
+    }
+    return info.Env().Undefined();
+}
+
 static Napi::Value Unwatch(const Napi::CallbackInfo &info) {
     if (info.Length() < 1 || !info[0].IsExternal())
         return ThrowArgument(info.Env(), "unwatch(handle), once");
@@ -127,6 +143,7 @@ void InitEvent(Napi::Env env, Napi::Object exports) {
     exports.Set("eventfdDrain", Napi::Function::New(env, EventfdDrain, "eventfdDrain"));
     exports.Set("watchReadable", Napi::Function::New(env, WatchReadable, "watchReadable"));
     exports.Set("unwatch", Napi::Function::New(env, Unwatch, "unwatch"));
+    exports.Set("watchEvents", Napi::Function::New(env, WatchEvents, "watchEvents"));
     exports.Set("watchRef", Napi::Function::New(env, WatchRef, "watchRef"));
 }
 

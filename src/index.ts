@@ -32,7 +32,10 @@ export type {
   ConsoleSettings,
   DeviceOptions,
   ModuleDisk,
+  InterfaceSettings,
+  LanNetSettings,
   NetSettings,
+  UserNetSettings,
   PmemOptions,
   ShareSettings,
 } from './machine/device-options.js';
@@ -89,6 +92,8 @@ export type {
 export type { FileSystemFactory } from './machine/virtio/make-backend.js';
 
 // Networks, see docs/net.md.
+export { parseInterface, type LanInterface } from './net/interface-option.js';
+export type { LanNetOptions } from './net/lan/lan-options.js';
 export { parseNetOption, parsePublish } from './net/options.js';
 export { parseAllowNet } from './net/policy/target.js';
 export type { Publication, UserNetOptions } from './net/options.js';

@@ -1,7 +1,7 @@
 /** From the arguments of `vexit run` to the library's options. */
 import type { DiskOptions } from '../block/disk-option.js';
 import type { Share } from '../fs/share-option.js';
-import type { UserNetOptions } from '../net/options.js';
+import type { NetSettings } from '../machine/device-options.js';
 import type { VsockSettings } from '../machine/vsock/vsock-option.js';
 import type { CommandOptions, VirtualMachineOptions } from '../machine/config.js';
 import { VexitError } from '../util/errors.js';
@@ -109,10 +109,11 @@ async function vsock(args: RunArguments): Promise<VsockSettings | undefined> {
 }
 
 /**
- * The networks: rules, published ports and a capture belong to the first one. The default guest has
- * a user network unless `none` is asked for; another kernel has one as soon as one of them is given.
+ * The networks: rules, published ports and a capture belong to the first user network. The default
+ * guest has one unless `none` or another network is asked for; another kernel has one as soon as one of
+ * them is given.
  */
-async function networks(args: RunArguments): Promise<UserNetOptions[] | undefined> {
+async function networks(args: RunArguments): Promise<NetSettings[] | undefined> {
   const { net, publish, allowNet, denyNet, pcap } = args;
   const given = [net, publish, allowNet, denyNet, pcap];
   if (given.every((option) => option === undefined)) {
@@ -127,7 +128,8 @@ async function networks(args: RunArguments): Promise<UserNetOptions[] | undefine
       'leave --net none out, or the others',
     );
   }
-  const { parseNetOption, parsePublish } = await import('../net/options.js');
+  const { parseInterface } = await import('../net/interface-option.js');
+  const { parsePublish } = await import('../net/options.js');
   const { parseAllowNet } = await import('../net/policy/target.js');
   const extra = defined({
     publish: publish?.map(parsePublish),
@@ -135,10 +137,22 @@ async function networks(args: RunArguments): Promise<UserNetOptions[] | undefine
     deny: denyNet?.flatMap(parseAllowNet),
     pcap,
   });
-  const asked = net?.map(parseNetOption) ?? [];
-  const [first = { kind: 'user' as const }, ...others] = asked;
-  return [{ ...first, ...extra }, ...others];
+  const asked: NetSettings[] = net?.map(parseInterface) ?? [{ kind: 'user' }];
+  const [option] = Object.keys(extra);
+  if (option === undefined) return asked;
+  const first = asked.findIndex(({ kind }) => kind === 'user');
+  if (first < 0) {
+    throw new VexitError(
+      'ERR_CONFIG',
+      `--${OPTION_OF[option] ?? option} is about a user network, and there is none`,
+      'add --net user',
+    );
+  }
+  return asked.map((one, i) => (i === first ? { ...one, ...extra } : one));
 }
+
+/** Options that have other names in the library. */
+const OPTION_OF: Readonly<Record<string, string>> = { allow: 'allow-net', deny: 'deny-net' };
 
 /** Drops keys without a value, as exact optional properties want it. */
 function defined<T extends object>(value: T): { [K in keyof T]: Exclude<T[K], undefined> } {

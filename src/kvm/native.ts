@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { VexitError, errorMessage } from '../util/errors.js';
 import type { NativeFs } from './native-fs.js';
+import type { NativePacket } from './native-packet.js';
 
 /** Bytes an ioctl reads or fills; the addon checks the length against the structure. */
 export type Bytes = Uint8Array | DataView;
@@ -51,7 +52,7 @@ export interface RingMemory {
 }
 
 /** Functions of the addon. Failing system calls throw with `code`, `errno` and `syscall`. */
-export interface NativeAddon extends NativeFs {
+export interface NativeAddon extends NativeFs, NativePacket {
   /** KVM_*, IORING_* and, as `struct.field` and `sizeof_struct`, layouts the compiler computed. */
   readonly constants: Readonly<Record<string, number>>;
 
@@ -149,6 +150,8 @@ export interface NativeAddon extends NativeFs {
   eventfdSignal: (fd: number) => void;
   eventfdDrain: (fd: number) => number;
   watchReadable(fd: number, callback: () => void): WatchHandle;
+  /** What is watched for: 1 readable, 2 writable, 3 either, 0 nothing. */
+  watchEvents: (handle: WatchHandle, events: number) => void;
   unwatch: (handle: WatchHandle) => void;
   watchRef: (handle: WatchHandle, keepAlive: boolean) => void;
 
@@ -166,6 +169,8 @@ export interface NativeAddon extends NativeFs {
   ringClose: (handle: RingHandle) => void;
   /** F_OFD_SETLK on the whole file: false when another open file description has it. */
   fileLock: (fd: number, exclusive: boolean) => boolean;
+  /** True when another open file description has the file locked, whichever way. */
+  fileLocked: (fd: number) => boolean;
   /** Opens a non-blocking queue of a TAP device, which is made if it does not exist. */
   tapOpen: (name: string, multiQueue: boolean, vnetHeader: boolean) => { fd: number; name: string };
   tapSetVnetHeaderSize: (fd: number, size: number) => void;

@@ -64,6 +64,7 @@ function hostAdjustments(options: VirtualMachineOptions): HostAdjustments {
 async function defaultGuest(
   options: VirtualMachineOptions,
   source: GuestSource,
+  devices: MachineConfig['devices'],
 ): Promise<GuestFiles> {
   const { ensureDefaultGuest } = await import('../guest/default-guest.js');
   const { defaultGuestCmdline } = await import('../guest/cmdline.js');
@@ -79,7 +80,7 @@ async function defaultGuest(
     tty: command?.tty !== undefined,
     ...(command?.tty ?? terminal ?? {}),
     hostname: options.name ?? 'vexit',
-    ...guestAttachments(options),
+    ...guestAttachments(options, devices),
     ...(agentHasPort(options) ? { channel: AGENT_PORT_NAME } : {}),
   });
   const guest = await ensureDefaultGuest(source, () => undefined);
@@ -164,7 +165,9 @@ export async function planBoot(
       'leave --kernel and --firmware out, or leave the command out',
     );
   }
-  const files = isDefault ? await defaultGuest(options, guestSource(options)) : givenGuest(options);
+  const files = isDefault
+    ? await defaultGuest(options, guestSource(options), config.devices)
+    : givenGuest(options);
   const notes: string[] = [];
   const linux = bootsLinux(files, options);
   const parameters = [options.cmdline ?? (linux ? onConsole(files.cmdline, options) : '')];

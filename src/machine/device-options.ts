@@ -4,6 +4,7 @@ import type { ConsolePortOptions } from '../devices/virtio/console/console-optio
 import type { NetRateLimit } from '../devices/virtio/net/net-options.js';
 import type { RateLimit } from '../devices/virtio/index.js';
 import { shareTag } from '../fs/share-option.js';
+import type { LanNetOptions } from '../net/lan/lan-options.js';
 import type { UserNetOptions } from '../net/options.js';
 import type { Decide } from '../net/policy/gate.js';
 import type { UserModule } from './virtio/device-spec.js';
@@ -37,17 +38,27 @@ export interface ConsoleSettings {
   readonly ports?: readonly string[];
 }
 
-/** A network interface on a user network: a gateway to the host's sockets, without privileges. */
-export interface NetSettings extends Omit<UserNetOptions, 'kind'> {
-  readonly kind?: 'user';
-  /** Random unless given. */
+/** What all network interfaces have. */
+export interface InterfaceSettings {
+  /** Random unless given; on a LAN it follows from the names. */
   readonly mac?: string;
   /** What the guest may send, and what it is sent. */
   readonly tx?: NetRateLimit;
   readonly rx?: NetRateLimit;
+}
+
+/** A network interface on a user network: a gateway to the host's sockets, without privileges. */
+export interface UserNetSettings extends Omit<UserNetOptions, 'kind'>, InterfaceSettings {
+  readonly kind?: 'user';
   /** Asked in your thread about every flow and look-up that the rules let through. */
   readonly decide?: Decide;
 }
+
+/** A network interface on a LAN: an Ethernet switch between VMs of this user, by name. */
+export interface LanNetSettings extends LanNetOptions, InterfaceSettings {}
+
+/** A network interface. */
+export type NetSettings = UserNetSettings | LanNetSettings;
 
 /** A directory that the guest sees, or a file system from a module. */
 export type ShareSettings = (

@@ -1,11 +1,9 @@
 /** From the devices of the options to their plain descriptions: opens and locks what they work on. */
-import { randomBytes } from 'node:crypto';
 import { closeSync, constants as fs, fstatSync, openSync } from 'node:fs';
 import { checkDisks } from '../block/disk-option.js';
 import { abandonDisk, closeDisk, openReleasedDisk } from '../block/open-disk.js';
 import { checkShape } from '../devices/virtio/console/console-options.js';
 import { diskDeviceOptions } from '../devices/virtio/block/disk-device.js';
-import { parseMac } from '../devices/virtio/net/net-options.js';
 import { pmemRegionBytes } from '../devices/virtio/pmem/pmem.js';
 import { native } from '../kvm/native.js';
 import * as layout from '../memory/layout.js';
@@ -16,12 +14,10 @@ import {
   taggedShares,
   type DeviceOptions,
   type ModuleDisk,
-  type NetSettings,
   type PmemOptions,
   type ShareSettings,
 } from './device-options.js';
 import type { DiskOptions } from '../block/disk-option.js';
-import type { UserNetOptions } from '../net/options.js';
 import type { Deciders } from './virtio/io-threads.js';
 import type { Decide } from '../net/policy/gate.js';
 import type { DeviceSpec, ShareSource } from './virtio/device-spec.js';
@@ -35,6 +31,11 @@ export interface MappedRegion {
   readonly address: number;
   readonly size: number;
   readonly readOnly: boolean;
+}
+
+/** Devices, and the name by which other VMs know this one. */
+export interface NamedDevices extends DeviceOptions {
+  readonly name?: string;
 }
 
 /** The devices of a VM and what has been opened for them, for all its power-ons. */
@@ -113,33 +114,6 @@ class Opener {
     this.specs.push({ kind: 'pmem', options, fd: readOnly ? undefined : fd });
   }
 
-  private async net({ mac, tx, rx, decide, ...settings }: NetSettings): Promise<void> {
-    const { checkNetOptions } = await import('../net/options.js');
-    const network: UserNetOptions = { ...settings, kind: 'user' };
-    checkNetOptions(network);
-    const { tryPort } = await import('../net/host/published-port.js');
-    for (const publication of network.publish ?? []) await tryPort(publication);
-    if (decide !== undefined) this.deciders.set(this.specs.length, decide);
-    if (mac !== undefined && parseMac(mac) === undefined) {
-      throw new VexitError(
-        'ERR_CONFIG',
-        `${mac} is not a unicast MAC address`,
-        'write it as 52:54:00:12:34:56',
-      );
-    }
-    this.specs.push({
-      kind: 'net',
-      options: {
-        mac: mac ?? randomMac(),
-        offloads: { csum: true, tso4: true, tso6: true },
-        ...(settings.mtu === undefined ? {} : { mtu: settings.mtu }),
-        ...(tx === undefined ? {} : { tx }),
-        ...(rx === undefined ? {} : { rx }),
-      },
-      network,
-    });
-  }
-
   private share(share: ShareSettings & { readonly tag: string }): void {
     const { tag } = share;
     const source: ShareSource =
@@ -160,14 +134,22 @@ class Opener {
     this.specs.push({ kind: 'vsock', options: { cid: checked.cid, path } });
   }
 
-  async open(options: DeviceOptions, agentPort: boolean): Promise<void> {
+  async open(options: NamedDevices, agentPort: boolean): Promise<void> {
+    const { name } = options;
     const { disks = [], pmem = [] } = options;
     checkDisks(disks.filter((disk): disk is DiskOptions => 'path' in disk));
     for (const disk of disks) {
       if ('backend' in disk) await this.moduleDisk(disk);
       else await this.disk(disk);
     }
-    for (const settings of netSettings(options)) await this.net(settings);
+    const networks = netSettings(options);
+    if (networks.length > 0) {
+      const { openNetworks } = await import('./open-networks.js');
+      for (const { spec, decide } of await openNetworks(networks, name, this.undo)) {
+        if (decide !== undefined) this.deciders.set(this.specs.length, decide);
+        this.specs.push(spec);
+      }
+    }
     for (const share of taggedShares(options)) this.share(share);
     for (const region of pmem) this.pmem(region);
     const ports = consolePorts(options, agentPort);
@@ -205,12 +187,6 @@ function openFile(path: string, flags: number): number {
   throw new VexitError('ERR_DISK', `pmem ${path} is not a file`, 'give an image');
 }
 
-/** A locally administered address of QEMU's and KVM's range. */
-function randomMac(): string {
-  const tail = Array.from(randomBytes(3), (byte) => byte.toString(16).padStart(2, '0'));
-  return ['52', '54', '00', ...tail].join(':');
-}
-
 /** How many devices the options ask for, before anything is opened. */
 function countDevices(options: DeviceOptions, agentPort: boolean): number {
   const { disks = [], pmem = [], devices = [] } = options;
@@ -231,7 +207,7 @@ function countDevices(options: DeviceOptions, agentPort: boolean): number {
  * @throws VexitError ERR_CONFIG, ERR_DISK; nothing is left open then
  */
 export async function openDevices(
-  options: DeviceOptions,
+  options: NamedDevices,
   memoryBytes: number,
   agentPort = false,
 ): Promise<OpenDevices> {

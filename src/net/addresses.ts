@@ -17,16 +17,17 @@ export class NetworkAddresses {
   private static readonly LINK_LOCAL = Cidr.of('fe80::/64');
 
   /**
-   * @param net IPv4 range: the gateway gets its second address, the guest its fifteenth
+   * @param net IPv4 range
    * @param net6 an IPv6 prefix of 64 bits
+   * @param hosts which addresses of the range the two have
    */
-  constructor(net: Cidr, net6: Cidr) {
+  constructor(net: Cidr, net6: Cidr, hosts = { gateway: 2, guest: 15 }) {
     const base = net.base.w3;
     this.v4 = {
       range: net,
       bits: net.bits - 96,
-      gateway: IpAddress.v4(base + 2),
-      guest: IpAddress.v4(base + 15),
+      gateway: IpAddress.v4(base + hosts.gateway),
+      guest: IpAddress.v4(base + hosts.guest),
     };
     const { w0, w1 } = net6.base;
     this.v6 = { range: net6, gateway: new IpAddress(w0, w1, 0, 2) };

@@ -59,6 +59,8 @@ export interface DhcpOptions {
   readonly hostName?: string | undefined;
   /** Domain that short names are looked up in. */
   readonly domain?: string | undefined;
+  /** False: there is no way out through the server. */
+  readonly router?: boolean;
 }
 
 export class DhcpServer {
@@ -141,7 +143,7 @@ export class DhcpServer {
     }
     writer.number(Option.SubnetMask, addresses.netmask);
     writer.address(Option.Broadcast, addresses.broadcast);
-    writer.address(Option.Router, addresses.v4.gateway);
+    if (options.router !== false) writer.address(Option.Router, addresses.v4.gateway);
     writer.address(Option.DnsServer, addresses.v4.gateway);
     writer.add(Option.InterfaceMtu, [options.mtu >>> 8, options.mtu & 255]);
     if (options.hostName !== undefined) writer.text(Option.HostName, options.hostName);

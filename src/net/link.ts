@@ -11,8 +11,8 @@ import {
   type NetOffloads,
 } from './net-backend.js';
 
-/** Longest headers: Ethernet, IPv6, TCP with options. */
-const HEADER_BYTES = 14 + 40 + 60 + 22;
+/** Longest headers: Ethernet with a tag, IPv6 with extensions, TCP with options. */
+const HEADER_BYTES = 14 + 40 + 60 + 86;
 const MOST_FRAMES = 256;
 const MOST_BYTES = 1 << 20;
 const NOTHING = new Uint8Array(0);

@@ -50,6 +50,8 @@ export class Ndp {
     private readonly addresses: NetworkAddresses,
     private readonly neighbors: Neighbors,
     private readonly timers: TimerQueue,
+    /** Seconds that the guest may use us as router and DNS server; 0 for prefixes only. */
+    private readonly routerLifetime = ROUTER_LIFETIME_S,
   ) {}
 
   /** True for an ICMPv6 message of neighbour discovery, which has been dealt with. */
@@ -106,7 +108,7 @@ export class Ndp {
     const bytes = new Uint8Array(16 + 8 + 8 + 32 + 24);
     bytes[0] = Type.RouterAdvertisement;
     bytes[4] = 64;
-    put16(bytes, 6, ROUTER_LIFETIME_S);
+    put16(bytes, 6, this.routerLifetime);
     this.linkLayerOption(bytes, 16, Option.SourceLinkLayer);
     bytes[24] = Option.Mtu;
     bytes[25] = 1;
@@ -120,7 +122,7 @@ export class Ndp {
     this.addresses.v6.range.base.write(bytes, 48);
     bytes[64] = Option.RecursiveDns;
     bytes[65] = 3;
-    put32(bytes, 68, ROUTER_LIFETIME_S);
+    put32(bytes, 68, this.routerLifetime);
     this.addresses.v6.gateway.write(bytes, 72);
     this.send({ mac, source: this.addresses.linkLocal, destination }, bytes);
   }

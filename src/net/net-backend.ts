@@ -51,6 +51,12 @@ export interface FrameSource {
    * decides on them copies them first. The range has to be inside the frame.
    */
   copy(from: number, target: Uint8Array, at: number, length: number): void;
+  /**
+   * Writes where the bytes are as `struct iovec`s, into words [at, end) of `target`; returns how many,
+   * 0 when there is no room for all. They are the guest's and stay valid until the end of the call of
+   * {@link NetBackend.flush} that follows. Missing: the bytes have no address.
+   */
+  iovecs?(target: Uint32Array, at: number, end: number): number;
 }
 
 /** A frame to the guest: headers, then payload that lies elsewhere. Valid during the call. */
@@ -72,6 +78,8 @@ export interface GuestPort {
    * what it can, within bounds, until {@link NetBackend.onRoom}.
    */
   receive(frame: GuestFrame): boolean;
+  /** The backend takes frames again after it was {@link NetBackend.busy}. */
+  resumeTransmit?(): void;
 }
 
 /** A network that a device is connected to. */
@@ -80,6 +88,8 @@ export interface NetBackend {
   readonly offloads: NetOffloads;
   /** The longest packet inside a frame, in bytes, not counting segmentation offload; fixed. */
   readonly mtu: number;
+  /** True: frames are to wait in the guest's queue until {@link GuestPort.resumeTransmit}. */
+  readonly busy?: boolean;
   /** Takes a frame from the guest. Never throws on what is in it. */
   transmit(frame: FrameSource, meta: Readonly<FrameMeta>): void;
   /** The end of a batch of {@link transmit} calls: what was collected goes on now. */

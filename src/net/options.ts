@@ -47,8 +47,8 @@ export const DEFAULT_NET = '10.0.2.0/24';
 export const DEFAULT_NET6 = 'fd76:6578:6974::/64';
 export const DEFAULT_MTU = 1500;
 /** RFC 8200, 5: what every IPv6 link carries. */
-const SMALLEST_MTU = 1280;
-const LARGEST_MTU = 65520;
+export const SMALLEST_MTU = 1280;
+export const LARGEST_MTU = 65520;
 const KEYS = 'net=, net6=, ipv6=, host=, mtu=, hostname=, domain=, dns=, max-connections=';
 
 function fail(message: string, hint: string): never {
@@ -93,7 +93,7 @@ export function parsePublish(text: string): Publication {
 export function parseNetOption(text: string): UserNetOptions {
   const [kind, ...settings] = text.split(',');
   if (kind !== 'user') {
-    fail(`unknown network "${kind!}"`, `write user, or user with settings: ${KEYS}`);
+    fail(`unknown network "${kind!}"`, `write lan=NAME, user, or user with settings: ${KEYS}`);
   }
   const options: { -readonly [K in keyof UserNetOptions]: UserNetOptions[K] } = { kind: 'user' };
   const seen = new Set<string>();

@@ -1,10 +1,23 @@
-/** UDP (RFC 768) headers to the guest. */
+/** UDP (RFC 768) headers from and to the guest. */
 import { checksumDatagram, type IpOutput, type Route } from './ip-output.js';
-import { put16 } from './wire/bytes.js';
-import { Protocol } from './wire/packet.js';
+import { get16, put16 } from './wire/bytes.js';
+import { Protocol, type Packet } from './wire/packet.js';
 
 export const UDP_HEADER = 8;
 const CHECKSUM = 6;
+
+/** Checks length and checksum of a datagram from the guest, and cuts off what is behind its end. */
+export function checkUdp(packet: Packet): boolean {
+  if (!packet.has(UDP_HEADER)) return false;
+  const { header, transport } = packet;
+  const length = get16(header, transport + 4);
+  if (length < UDP_HEADER || length > packet.transportLength) return false;
+  packet.transportLength = length;
+  // RFC 768: without a checksum in IPv4; RFC 8200, 8.1: never in IPv6.
+  const none = get16(header, transport + 6) === 0;
+  if (none && packet.version === 4) return true;
+  return packet.verify(true);
+}
 
 /** Sends a datagram; the payload is not copied unless it has to be fragmented. */
 export function sendUdp(

@@ -7,6 +7,7 @@ import { Arp } from './arp.js';
 import { Capture } from './capture/capture.js';
 import { ChunkPool } from './chunk-pool.js';
 import { DHCP_CLIENT_PORT, DHCP_SERVER_PORT, DhcpServer } from './dhcp.js';
+import type { DnsQuery } from './dns/dns-message.js';
 import { DNS_PORT, DnsService } from './dns/dns-service.js';
 import { HostsFile } from './dns/hosts-file.js';
 import { parseResolver, Upstream } from './dns/upstream.js';
@@ -44,7 +45,7 @@ import { Segment } from './tcp/segment.js';
 import { SegmentWriter } from './tcp/segment-writer.js';
 import { TcpStack } from './tcp/tcp-stack.js';
 import { SYSTEM_CLOCK, TimerQueue, type Clock } from './timers.js';
-import { sendUdp, UDP_HEADER } from './udp.js';
+import { checkUdp, sendUdp, UDP_HEADER } from './udp.js';
 import { Cidr, IpAddress } from './wire/address.js';
 import { get16 } from './wire/bytes.js';
 import { parseIpv4 } from './wire/ipv4.js';
@@ -73,6 +74,8 @@ export interface UserNetSurroundings {
   readonly clock?: Clock;
   /** `/etc/hosts` unless it is another file. */
   readonly hostsFile?: string;
+  /** Answers about names of networks that the guest is also on; undefined for other names. */
+  readonly knownNames?: (query: DnsQuery) => Uint8Array | undefined;
 }
 
 /** Counters for reports. */
@@ -150,7 +153,14 @@ export class UserNetwork implements NetBackend {
     this.dhcp = new DhcpServer(addresses, { mtu: this.mtu, hostName, domain });
     this.upstream = new Upstream(() => (options.dns ?? getServers()).map(parseResolver));
     const hosts = new HostsFile(hostsFile, clock);
-    const dns = new DnsService(addresses, gate, hosts, this.upstream, hostName);
+    const dns = new DnsService(
+      addresses,
+      gate,
+      hosts,
+      this.upstream,
+      hostName,
+      surroundings.knownNames,
+    );
     this.dns = dns;
     const { pool } = this;
     const limits = { toHost: TO_HOST_BYTES, toGuest: TO_GUEST_BYTES };
@@ -279,7 +289,7 @@ export class UserNetwork implements NetBackend {
         }
         return;
       case Protocol.Udp:
-        if (this.checkUdp()) this.inputUdp(source, destination);
+        if (checkUdp(packet)) this.inputUdp(source, destination);
         return;
       case Protocol.Icmp:
       case Protocol.Icmpv6:
@@ -293,21 +303,8 @@ export class UserNetwork implements NetBackend {
     if (packet.version === 6) {
       if (packet.protocol === (Protocol.Icmpv6 as number)) this.inputIcmp(source, destination);
     } else if (source.equals(ANYBODY) && packet.protocol === (Protocol.Udp as number)) {
-      if (this.checkUdp() && packet.destinationPort === DHCP_SERVER_PORT) this.inputDhcp();
+      if (checkUdp(packet) && packet.destinationPort === DHCP_SERVER_PORT) this.inputDhcp();
     }
-  }
-
-  private checkUdp(): boolean {
-    const { packet } = this;
-    if (!packet.has(UDP_HEADER)) return false;
-    const { header, transport } = packet;
-    const length = get16(header, transport + 4);
-    if (length < UDP_HEADER || length > packet.transportLength) return false;
-    packet.transportLength = length;
-    // RFC 768: without a checksum in IPv4; RFC 8200, 8.1: never in IPv6.
-    const none = get16(header, transport + 6) === 0;
-    if (none && packet.version === 4) return true;
-    return packet.verify(true);
   }
 
   private inputUdp(source: IpAddress, destination: IpAddress): void {

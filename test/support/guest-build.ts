@@ -39,6 +39,7 @@ const RECIPES = {
   vsock: linux('vsock.c'),
   disk: linux('disk.c'),
   flood: linux('flood.c'),
+  lan: linux('lan.c'),
 } as const satisfies Record<string, Recipe>;
 
 export type GuestName = keyof typeof RECIPES;

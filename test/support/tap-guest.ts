@@ -19,6 +19,7 @@ import {
 const VNET_HEADER = 12;
 /** TUN_F_CSUM, TUN_F_TSO4, TUN_F_TSO6 of linux/if_tun.h. */
 const TUN_F_ALL = 1 | 2 | 4;
+const GSO_ECN = 0x80;
 const BATCH = 64;
 let devices = 0;
 
@@ -161,7 +162,12 @@ export class TapGuest implements GuestPort {
       }
       this.frame.set(this.buffer, VNET_HEADER, count - VNET_HEADER);
       this.meta.needsCsum = (this.buffer[0]! & 1) !== 0;
-      this.meta.gsoType = this.buffer[1]!;
+      this.meta.gsoType = this.buffer[1]! & ~GSO_ECN;
+      const half = (at: number): number => this.buffer[at]! + 256 * this.buffer[at + 1]!;
+      this.meta.headerLength = half(2);
+      this.meta.gsoSize = half(4);
+      this.meta.csumStart = half(6);
+      this.meta.csumOffset = half(8);
       this.backend.transmit(this.frame, this.meta);
     }
     this.backend.flush();

@@ -46,7 +46,7 @@ export const RUN_OPTIONS = {
     array: true,
     nargs: 1,
     alias: 'n',
-    describe: 'Network interface: user,host=off,mtu=9000,... or none; may be repeated',
+    describe: 'Network interface: user,host=off,mtu=9000,..., lan=NAME or none; may be repeated',
   },
   publish: {
     type: 'string',
@@ -95,7 +95,7 @@ export const RUN_OPTIONS = {
     type: 'number',
     describe: 'Threads that serve virtio devices, 1 to 16; default 1',
   },
-  name: { type: 'string', describe: 'Name of the VM in messages' },
+  name: { type: 'string', describe: 'Name of the VM, in messages and on its LANs' },
   reboot: {
     type: 'boolean',
     default: true,

@@ -11,6 +11,8 @@ import type { NetDeviceOptions } from '../../devices/virtio/net/net-options.js';
 import type { RngOptions } from '../../devices/virtio/rng/rng.js';
 import type { HostDirectoryOptions } from '../../fs/index.js';
 import type { IoEngineKind } from '../../io/index.js';
+import type { LanPlace } from '../../net/lan/join.js';
+import type { LanListing } from '../../net/lan/lan-names.js';
 import type { UserNetOptions } from '../../net/options.js';
 import type { VsockConfig } from '../vsock/vsock-option.js';
 
@@ -28,6 +30,16 @@ export interface UserModule {
 export type DiskSource =
   | { readonly kind: 'file'; readonly disk: OpenDisk; readonly engine: IoEngineKind | undefined }
   | { readonly kind: 'module'; readonly backend: UserModule };
+
+/** What a network interface is connected to. */
+export type NetSource =
+  | {
+      readonly kind: 'user';
+      readonly options: UserNetOptions;
+      /** LANs that the guest is also on: their names are known here too. */
+      readonly lans: readonly LanListing[];
+    }
+  | LanPlace;
 
 /** What a shared directory shows. */
 export type ShareSource =
@@ -47,7 +59,7 @@ export type DeviceSpec =
   | {
       readonly kind: 'net';
       readonly options: NetDeviceOptions;
-      readonly network: UserNetOptions;
+      readonly network: NetSource;
     }
   | {
       readonly kind: 'fs';

@@ -9,10 +9,10 @@ import { SiteLog } from '../../devices/virtio/site-log.js';
 import { native } from '../../kvm/native.js';
 import type { NetEvent } from '../../net/events.js';
 import type { NetBackend } from '../../net/net-backend.js';
-import type { UserNetOptions } from '../../net/options.js';
+import { LanNames } from '../../net/lan/lan-names.js';
 import { decideOverPort } from '../../net/policy/decisions.js';
 import { UserNetwork } from '../../net/user-network.js';
-import type { DeviceSpec, DiskSource, ShareSource, UserModule } from './device-spec.js';
+import type { DeviceSpec, DiskSource, NetSource, ShareSource, UserModule } from './device-spec.js';
 import type { VsockBackend } from '../../devices/virtio/vsock/host-backend.js';
 import { UnixBackend } from '../vsock/unix-backend.js';
 import type { IoServices } from './io-services.js';
@@ -75,11 +75,19 @@ function fileFlush(fd: number, io: IoServices): PmemFlush {
 }
 
 async function openNetwork(
-  options: UserNetOptions,
+  source: NetSource,
   { decisions, onNetwork }: BackendSurroundings,
 ): Promise<NetBackend> {
-  const network = new UserNetwork(options, {
+  if (source.kind === 'lan') {
+    const { LanNetwork } = await import('../../net/lan/lan-network.js');
+    const network = new LanNetwork(source);
+    network.open();
+    return network;
+  }
+  const names = source.lans.length === 0 ? undefined : new LanNames(source.lans);
+  const network = new UserNetwork(source.options, {
     ...(decisions === undefined ? {} : { decide: decideOverPort(decisions) }),
+    ...(names === undefined ? {} : { knownNames: (query) => names.answer(query) }),
     onEvent: onNetwork,
     openPing: (ipv4) => native().pingSocket(ipv4),
   });

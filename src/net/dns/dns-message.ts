@@ -127,7 +127,7 @@ export function addressAnswer(
   ttl: number,
 ): Uint8Array {
   const head = errorAnswer(query.bytes, ResponseCode.NoError, query.end);
-  const size = query.type === RecordType.A ? 4 : 16;
+  const size = addresses[0]?.isIpv4 === true ? 4 : 16;
   const bytes = new Uint8Array(head.length + addresses.length * (12 + size));
   bytes.set(head);
   put16(bytes, 2, get16(bytes, 2) | AUTHORITATIVE);
@@ -142,6 +142,25 @@ export function addressAnswer(
     address.write(bytes, at + 12);
     at += 12 + size;
   }
+  return bytes;
+}
+
+/** An answer that gives a name, to a question about an address. The name is one of a VM. */
+export function nameAnswer(query: DnsQuery, name: string, ttl: number): Uint8Array {
+  const head = errorAnswer(query.bytes, ResponseCode.NoError, query.end);
+  const labels = name.split('.').map((label) => Buffer.from(label, 'latin1').subarray(0, 63));
+  const encoded = [...labels.map((label) => [label.length, ...label]), [0]].flat();
+  const bytes = new Uint8Array(head.length + 12 + encoded.length);
+  bytes.set(head);
+  put16(bytes, 2, get16(bytes, 2) | AUTHORITATIVE);
+  put16(bytes, 6, 1);
+  const at = head.length;
+  put16(bytes, at, 0xc000 | DNS_HEADER);
+  put16(bytes, at + 2, query.type);
+  put16(bytes, at + 4, CLASS_IN);
+  put32(bytes, at + 6, ttl);
+  put16(bytes, at + 10, encoded.length);
+  bytes.set(encoded, at + 12);
   return bytes;
 }
 

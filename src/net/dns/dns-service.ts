@@ -34,6 +34,8 @@ export class DnsService {
     private readonly upstream: Upstream,
     /** The guest's own name. */
     private readonly hostName: string | undefined,
+    /** Answers about names of networks that the guest is also on. */
+    private readonly known?: (query: DnsQuery) => Uint8Array | undefined,
   ) {}
 
   /** Answers a message, now or later. False when it is none that has an answer. */
@@ -42,6 +44,12 @@ export class DnsService {
     if (query === undefined) return false;
     if (typeof query === 'number') {
       answer(errorAnswer(bytes, query, DNS_HEADER));
+      return true;
+    }
+    // What this program knows by itself tells nobody anything: the rules are about looking up.
+    const known = this.known?.(query);
+    if (known !== undefined) {
+      answer(known);
       return true;
     }
     if (this.queries >= MOST_QUERIES) {

@@ -1,6 +1,6 @@
 /** A frame in the chain that is being sent: what a backend reads of guest memory. */
 import type { FrameSource } from '../../../net/net-backend.js';
-import type { ReadableSegments } from '../queue/segments.js';
+import { IOVEC_WORDS, type ReadableSegments } from '../queue/segments.js';
 
 /** Can be pointed at one chain after the other. */
 export class ChainFrame implements FrameSource {
@@ -15,5 +15,11 @@ export class ChainFrame implements FrameSource {
 
   copy(from: number, target: Uint8Array, at: number, length: number): void {
     this.readable.peek(from, target, at, length);
+  }
+
+  iovecs(target: Uint32Array, at: number, end: number): number {
+    const { readable } = this;
+    if (readable.count * IOVEC_WORDS > end - at) return 0;
+    return readable.iovecs(target, at);
   }
 }

@@ -78,6 +78,10 @@ class Port implements GuestPort {
   receive(frame: GuestFrame): boolean {
     return this.device.receive(this.pair, frame);
   }
+
+  resumeTransmit(): void {
+    this.device.resumeTransmit(this.pair);
+  }
 }
 
 /** virtio-net. */
@@ -242,7 +246,7 @@ export class NetDevice implements VirtioDevice {
     const offloads = this.txOffloads;
     this.sending = true;
     try {
-      while (queue.pop(chain)) {
+      while (backend.busy !== true && queue.pop(chain)) {
         const { length } = chain.readable;
         const wait = this.delay(Direction.Tx, length);
         if (wait > 0) {
@@ -301,6 +305,11 @@ export class NetDevice implements VirtioDevice {
     } finally {
       this.turn = undefined;
     }
+  }
+
+  /** The backend of a pair takes frames again. */
+  resumeTransmit(pair: number): void {
+    this.context.processLater(2 * pair + 1, 0);
   }
 
   private get linkUp(): boolean {

@@ -1,0 +1,77 @@
+/** Where LANs are on the host: directories that only their user can enter. */
+import { lstatSync, mkdirSync, type Stats } from 'node:fs';
+import path from 'node:path';
+import { VexitError, errorMessage } from '../../util/errors.js';
+
+/** `sun_path` without its end. */
+const ADDRESS_BYTES = 107;
+const LONGEST_SOCKET = '254.sock';
+
+function userId(): number {
+  return process.getuid?.() ?? 0;
+}
+
+function statOf(directory: string): Stats | undefined {
+  try {
+    return lstatSync(directory, { throwIfNoEntry: false });
+  } catch {
+    return undefined;
+  }
+}
+
+/** True for a directory that is this user's and nobody else's. */
+function isPrivate(directory: string): boolean {
+  const stats = statOf(directory);
+  return stats?.isDirectory() === true && stats.uid === userId() && (stats.mode & 0o077) === 0;
+}
+
+/** `$XDG_RUNTIME_DIR`, or what it would be, or a directory in /tmp. */
+function runtimeDirectory(): string {
+  const xdg = process.env.XDG_RUNTIME_DIR;
+  if (xdg !== undefined && path.isAbsolute(xdg)) return xdg;
+  const usual = `/run/user/${userId()}`;
+  return isPrivate(usual) ? usual : `/tmp/vexit-${userId()}`;
+}
+
+function makePrivate(directory: string): void {
+  try {
+    mkdirSync(directory, { mode: 0o700 });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') {
+      throw new VexitError(
+        'ERR_CONFIG',
+        `no place for LANs: ${errorMessage(error)}`,
+        'set XDG_RUNTIME_DIR to a directory of yours',
+      );
+    }
+  }
+  if (isPrivate(directory)) return;
+  throw new VexitError(
+    'ERR_CONFIG',
+    `${directory} is not a directory that only you can enter`,
+    'remove it, or set XDG_RUNTIME_DIR to a directory of yours',
+  );
+}
+
+/**
+ * The directory of a LAN, made if it is not there.
+ * @throws VexitError ERR_CONFIG
+ */
+export function lanDirectory(lan: string): string {
+  const runtime = runtimeDirectory();
+  const directory = path.join(runtime, 'vexit', 'lan', lan);
+  const longest = Buffer.byteLength(path.join(directory, LONGEST_SOCKET));
+  if (longest > ADDRESS_BYTES) {
+    throw new VexitError(
+      'ERR_CONFIG',
+      `the sockets of LAN ${lan} would have paths of ${longest} bytes, above ${ADDRESS_BYTES}`,
+      'give a shorter name, or set XDG_RUNTIME_DIR to a shorter path',
+    );
+  }
+  // $XDG_RUNTIME_DIR itself has to be there; what is in it is made.
+  if (runtime.startsWith('/tmp/vexit-')) makePrivate(runtime);
+  for (const part of ['vexit', 'vexit/lan', `vexit/lan/${lan}`]) {
+    makePrivate(path.join(runtime, part));
+  }
+  return directory;
+}
