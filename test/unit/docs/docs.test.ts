@@ -105,3 +105,23 @@ test('every exit status of the library is in the table', () => {
   ]);
   expect(Object.fromEntries(rows)).toEqual(EXIT_STATUS);
 });
+
+describe('docs/hostile-guests.md', () => {
+  const { text } = documents.find(({ file }) => file === path.join('docs', 'hostile-guests.md'))!;
+  const rows = Array.from(
+    text.matchAll(/^\| ([A-Z]-?\d+) +\|[^|]*\|(.*)\|$/gm),
+    ([, name = '', files = '']) => ({
+      name,
+      files: Array.from(files.matchAll(/`([^`]+)`/g), ([, file]) => file!),
+    }),
+  );
+
+  test.each(rows)('$name is in tests', ({ name, files }) => {
+    expect(files).not.toEqual([]);
+    const missing = files.filter((file) => {
+      const test = readFileSync(path.join(ROOT, 'test', `${file}.test.ts`), 'utf8');
+      return !new RegExp(`(?<![\\w-])${name}(?![\\w-])`).test(test);
+    });
+    expect(missing).toEqual([]);
+  });
+});
