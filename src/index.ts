@@ -6,11 +6,19 @@ export { EXIT_STATUS } from './machine/exit-report.js';
 export type { ExitReason, ExitReport } from './machine/exit-report.js';
 export type { AgentChannel, AgentEvents, CommandExit } from './agent/agent-channel.js';
 export type { BootProtocol } from './boot/boot-result.js';
+export { connectAgent } from './machine/agent-access.js';
 export type {
-  VsockConnectOptions,
-  VsockHost,
-  VsockListenOptions,
-} from './machine/vsock/vsock-host.js';
+  AgentOptions,
+  GuestAgent,
+  GuestInfo,
+  GuestMount,
+  RunOptions,
+  RunResult,
+  ShutdownOptions,
+} from './agent/guest-agent.js';
+export type { ExecOptions, GuestExit, GuestProcess } from './agent/guest-process.js';
+export type { VsockConnectOptions } from './machine/vsock/dial.js';
+export type { VsockHost, VsockListenOptions } from './machine/vsock/vsock-host.js';
 export type { VsockSettings } from './machine/vsock/vsock-option.js';
 export { VexitError } from './util/errors.js';
 export type { ErrorCode } from './util/errors.js';

@@ -1,27 +1,39 @@
 /**
- * Frames between the VMM and the guest's agent, see docs/guest.md: type, zero, 16-bit
- * little-endian length, payload.
+ * Frames between the host and the guest's agents, see docs/guest.md and docs/agent.md: type, zero,
+ * 16-bit little-endian length, payload.
  */
 
-/** Longest payload of a frame. */
+/** Longest payload of a frame of the agent channel. */
 export const FRAME_PAYLOAD_MAX = 4096;
+/** Longest payload of a frame on vsock. */
+export const VSOCK_PAYLOAD_MAX = 32768;
 const HEADER_BYTES = 4;
 
 export enum HostFrame {
+  /** Standard input; on vsock also what files hold. */
   Stdin = 0x01,
   Resize = 0x02,
   Signal = 0x03,
   Shutdown = 0x04,
   ExitSeen = 0x05,
+  // On vsock only.
+  Hello = 0x06,
+  Request = 0x07,
+  Credit = 0x08,
 }
 
 export enum GuestFrame {
   Hello = 0x10,
+  /** Standard output; on vsock also what files hold. */
   Stdout = 0x11,
   Stderr = 0x12,
   Exit = 0x13,
+  /** The program has been started. */
   Ready = 0x14,
   Credit = 0x15,
+  // On vsock only.
+  Error = 0x16,
+  Result = 0x17,
 }
 
 /** A frame ready to send. */
@@ -42,8 +54,14 @@ export class FrameParser {
   /** Set once the stream was not frames. */
   broken = false;
 
-  /** @param onFrame gets a type that may be unknown and a payload that is the receiver's to keep */
-  constructor(private readonly onFrame: (type: number, payload: Buffer) => void) {}
+  /**
+   * @param onFrame gets a type that may be unknown and a payload that is the receiver's to keep
+   * @param limit longest payload
+   */
+  constructor(
+    private readonly onFrame: (type: number, payload: Buffer) => void,
+    private readonly limit = FRAME_PAYLOAD_MAX,
+  ) {}
 
   push(bytes: Uint8Array): void {
     if (this.broken) return;
@@ -51,7 +69,7 @@ export class FrameParser {
     let at = 0;
     while (this.pending.length - at >= HEADER_BYTES) {
       const length = this.pending.readUInt16LE(at + 2);
-      if (length > FRAME_PAYLOAD_MAX || this.pending[at + 1] !== 0) {
+      if (length > this.limit || this.pending[at + 1] !== 0) {
         this.broken = true;
         this.pending = Buffer.alloc(0);
         return;

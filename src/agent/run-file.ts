@@ -1,5 +1,5 @@
 /** The file that tells the guest's agent what to run, in an initramfs of its own. */
-import { VexitError } from '../util/errors.js';
+import { encodeRecords, environmentRecords, type AgentRecord } from './records.js';
 
 /** What /.vexit/run says; see docs/guest.md. */
 export interface RunFile {
@@ -18,6 +18,8 @@ export interface RunFile {
   readonly nameservers?: readonly string[];
   /** virtio-fs tags and where they are mounted. */
   readonly shares?: readonly GuestShare[];
+  /** The vsock port that the agent's daemon serves. */
+  readonly agentPort?: number;
 }
 
 /** An interface of the guest, as the agent sets it up. */
@@ -41,17 +43,8 @@ export interface GuestShare {
  * @throws VexitError ERR_CONFIG for a NUL, which no argument of a program can hold
  */
 export function encodeRunFile(run: RunFile): Buffer {
-  const records: [string, string][] = [];
-  for (const arg of run.argv ?? []) records.push(['arg', arg]);
-  for (const [name, value] of Object.entries(run.env ?? {})) {
-    if (!/^[^=\0]+$/.test(name)) {
-      throw new VexitError(
-        'ERR_CONFIG',
-        `${JSON.stringify(name)} cannot name an environment variable`,
-      );
-    }
-    records.push(['env', `${name}=${value}`]);
-  }
+  const records: AgentRecord[] = (run.argv ?? []).map((arg) => ['arg', arg]);
+  records.push(...environmentRecords(run.env));
   for (const key of ['cwd', 'user', 'rows', 'cols', 'hostname', 'channel'] as const) {
     const value = run[key];
     if (value !== undefined) records.push([key, String(value)]);
@@ -63,10 +56,7 @@ export function encodeRunFile(run: RunFile): Buffer {
   for (const { tag, path, readOnly } of run.shares ?? []) {
     records.push(['share', `${tag} ${readOnly ? 'ro' : 'rw'} ${path}`]);
   }
+  if (run.agentPort !== undefined) records.push(['agent', String(run.agentPort)]);
   if (run.tty === true) records.push(['tty', '1']);
-  const bad = records.find(([, value]) => value.includes('\0'));
-  if (bad !== undefined) {
-    throw new VexitError('ERR_CONFIG', `the ${bad[0]} ${JSON.stringify(bad[1])} holds a NUL byte`);
-  }
-  return Buffer.from(records.map(([key, value]) => `${key}\0${value}\0`).join(''));
+  return encodeRecords(records);
 }

@@ -62,7 +62,7 @@ class TerminalConnection implements ConsoleConnection {
   /** The agent is told last: kernels before 6.16 take a console's size the wrong way round. */
   private resize(rows: number, cols: number): void {
     this.vm.virtioConsole?.resize(cols, rows);
-    this.vm.agent?.resize(rows, cols);
+    this.vm.command?.resize(rows, cols);
   }
 
   private act(action: EscapeAction): void {
@@ -97,7 +97,7 @@ class TerminalConnection implements ConsoleConnection {
       stdin.on('error', end);
     };
     // The default guest says when its shell reads; typing earlier would be lost in its start-up.
-    if (this.vm.agent !== undefined) this.vm.agent.once('ready', forward);
+    if (this.vm.command !== undefined) this.vm.command.once('ready', forward);
     else forward();
   }
 

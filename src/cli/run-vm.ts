@@ -162,9 +162,9 @@ export async function runVm(args: RunArguments): Promise<void> {
     const tail = interactive ? undefined : keepTail(vm);
     connection = connectConsole(vm, interactive);
     let agentExit: CommandExit | undefined;
-    vm.agent?.once('exit', (exit) => (agentExit = exit));
+    vm.command?.once('exit', (exit) => (agentExit = exit));
     const commandDone =
-      interactive || vm.agent === undefined ? undefined : connectCommand(vm.agent, vm);
+      interactive || vm.command === undefined ? undefined : connectCommand(vm.command, vm);
     const report = await vm.wait();
     milestones.guestEnded = true;
     const status = (await commandDone) ?? notStarted(agentExit);

@@ -1,12 +1,12 @@
-/** Compiles PID 1 of the guest. */
+/** Compiles the guest's own programs: PID 1, and the agent that serves vsock. */
 import path from 'node:path';
-import { assetsOf } from './assets.js';
+import type { Asset } from './assets.js';
 import { packageVersion, unpackPackage, type Tool } from './debian.js';
 import { run, type RunOptions } from './run.js';
 
 const MUSL = 'musl-dev';
 
-/** What compiling the agent needs on the host. */
+/** What compiling them needs on the host. */
 export const AGENT_TOOLS: readonly Tool[] = [
   { package: 'gcc', provides: 'gcc' },
   { package: 'linux-libc-dev', provides: '/usr/include/linux/input.h' },
@@ -17,13 +17,19 @@ const FLAGS = [
   ...['-fno-asynchronous-unwind-tables', '-ffunction-sections', '-Wl,--gc-sections', '-Wl,-s'],
 ];
 
+/** A program and what it is made of. */
+export interface GuestProgram {
+  readonly sources: readonly Asset[];
+  readonly output: string;
+}
+
 /**
- * Compiles the agent against musl, which makes a twelfth of what glibc makes of it: every page
- * of it is copied by guest kernel code at each boot. The C library is unpacked, not installed.
+ * Compiles programs against musl, which makes a twelfth of what glibc makes of them: every page
+ * is copied by guest kernel code at each boot. The C library is unpacked, not installed.
  */
-export async function buildAgent(
+export async function buildPrograms(
   directory: string,
-  output: string,
+  programs: readonly GuestProgram[],
   options: RunOptions,
 ): Promise<void> {
   const musl = path.join(directory, 'musl');
@@ -32,17 +38,18 @@ export async function buildAgent(
   const library = (name: string): string =>
     path.join(musl, 'usr', 'lib', 'x86_64-linux-musl', name);
   const compiler = await run('gcc', ['-print-file-name=include'], options);
-  const sources = await assetsOf('init', /\.c$/);
-  await run(
-    'gcc',
-    [
-      ...FLAGS,
-      ...['-nostdinc', '-isystem', headers, '-isystem', compiler.trim()],
-      ...['-idirafter', '/usr/include', '-idirafter', '/usr/include/x86_64-linux-gnu'],
-      ...['-nostdlib', library('crt1.o'), library('crti.o')],
-      ...sources.map(({ file }) => file),
-      ...[library('libc.a'), '-lgcc', library('libc.a'), library('crtn.o'), '-o', output],
-    ],
-    options,
-  );
+  for (const { sources, output } of programs) {
+    await run(
+      'gcc',
+      [
+        ...FLAGS,
+        ...['-nostdinc', '-isystem', headers, '-isystem', compiler.trim()],
+        ...['-idirafter', '/usr/include', '-idirafter', '/usr/include/x86_64-linux-gnu'],
+        ...['-nostdlib', library('crt1.o'), library('crti.o')],
+        ...sources.map(({ file }) => file),
+        ...[library('libc.a'), '-lgcc', library('libc.a'), library('crtn.o'), '-o', output],
+      ],
+      options,
+    );
+  }
 }

@@ -15,6 +15,8 @@ export interface DefaultGuest {
   readonly kernel: string;
   /** The initramfs with the agent, and for the cloud kernel its modules. */
   readonly initrds: readonly string[];
+  /** The agent that serves vsock, a program for any Linux; see docs/agent.md. */
+  readonly agent: string;
 }
 
 /**
@@ -29,11 +31,11 @@ export async function ensureDefaultGuest(
   progress: Progress,
   signal?: AbortSignal,
 ): Promise<DefaultGuest> {
-  const { initramfs } = await ensureGuestInitramfs(progress, signal);
+  const { initramfs, vsockAgent } = await ensureGuestInitramfs(progress, signal);
   if (source === 'cloud') {
     const { bzImage, modules } = await ensureCloudKernel(progress, signal);
-    return { kernel: bzImage, initrds: [initramfs, modules] };
+    return { kernel: bzImage, initrds: [initramfs, modules], agent: vsockAgent };
   }
   const { kernel } = await ensureGuestKernel(progress, signal);
-  return { kernel, initrds: [initramfs] };
+  return { kernel, initrds: [initramfs], agent: vsockAgent };
 }

@@ -1,8 +1,8 @@
 /** The default guest's root file system: busybox and the agent in an uncompressed archive. */
 import { copyFile, readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { buildAgent, AGENT_TOOLS } from './agent-build.js';
-import { assetsOf, contentOf } from './assets.js';
+import { AGENT_TOOLS, buildPrograms } from './agent-build.js';
+import { assetsOf, contentOf, type Asset } from './assets.js';
 import { cacheDirectory, ensureArtifact, hashOf } from './cache.js';
 import { S_IFCHR, S_IFDIR, S_IFLNK, S_IFREG, writeCpio, type CpioEntry } from './cpio.js';
 import { ensureTools, packageVersion, unpackPackage } from './debian.js';
@@ -48,6 +48,8 @@ export interface GuestInitramfs {
   readonly initramfs: string;
   /** The agent alone, for other initramfs and for disks. */
   readonly agent: string;
+  /** The agent that serves vsock. */
+  readonly vsockAgent: string;
   /** Busybox alone. */
   readonly busybox: string;
   /** What busybox says its applets are: one path a line. */
@@ -87,6 +89,11 @@ export function initramfsEntries(
   ];
 }
 
+/** Its own files, and pseudo terminals of init's. */
+async function vsockAgentSources(): Promise<Asset[]> {
+  return [...(await assetsOf('agent', /\.c$/)), ...(await assetsOf('init', /^pty\.c$/))];
+}
+
 async function build(directory: string, signal: AbortSignal, progress: Progress): Promise<void> {
   progress({ step: 'Making the guest initramfs' });
   await withLog(path.join(cacheDirectory(), 'initramfs-build.log'), async (log) => {
@@ -96,7 +103,16 @@ async function build(directory: string, signal: AbortSignal, progress: Progress)
     const unpacked = path.join(work, 'busybox');
     await unpackPackage(BUSYBOX, await packageVersion(BUSYBOX, options), unpacked, options);
     const agent = path.join(directory, 'init');
-    await buildAgent(work, agent, options);
+    const init = await assetsOf('init', /\.c$/);
+    const vsockAgent = await vsockAgentSources();
+    await buildPrograms(
+      work,
+      [
+        { sources: init, output: agent },
+        { sources: vsockAgent, output: path.join(directory, 'vsock-agent') },
+      ],
+      options,
+    );
     const busybox = path.join(unpacked, 'bin', 'busybox');
     const applets = await run(busybox, ['--list-full'], { signal });
     const entries = initramfsEntries(
@@ -119,7 +135,8 @@ export async function ensureGuestInitramfs(
   progress: Progress,
   signal?: AbortSignal,
 ): Promise<GuestInitramfs> {
-  const sources = await assetsOf('init', /\.[ch]$/);
+  const folders = ['init', 'agent'].map((folder) => assetsOf(folder, /\.[ch]$/));
+  const sources = (await Promise.all(folders)).flat();
   const layout = JSON.stringify([DIRECTORIES, FILES, [...UNLINKED], ['busybox', 'applets']]);
   const directory = await ensureArtifact(
     {
@@ -133,6 +150,7 @@ export async function ensureGuestInitramfs(
   return {
     initramfs: path.join(directory, 'initramfs.cpio'),
     agent: path.join(directory, 'init'),
+    vsockAgent: path.join(directory, 'vsock-agent'),
     busybox: path.join(directory, 'busybox'),
     applets: path.join(directory, 'applets'),
   };

@@ -18,9 +18,9 @@ export class TestVm {
 
   private constructor(readonly vm: VirtualMachine) {
     this.console = new ConsoleLog(vm.console.output);
-    const { agent } = vm;
-    this.stdout = agent === undefined ? undefined : new ConsoleLog(agent.stdout);
-    this.stderr = agent === undefined ? undefined : new ConsoleLog(agent.stderr);
+    const { command } = vm;
+    this.stdout = command === undefined ? undefined : new ConsoleLog(command.stdout);
+    this.stderr = command === undefined ? undefined : new ConsoleLog(command.stderr);
   }
 
   /**

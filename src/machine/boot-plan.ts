@@ -1,4 +1,5 @@
 /** From options to what is loaded at every power-on: files, command line, tables. */
+import { readFile } from 'node:fs/promises';
 import { loadBoot, type BootImage } from '../boot/load.js';
 import { writeAcpiTables } from '../boot/acpi/index.js';
 import { writeMpTable } from '../boot/mptable.js';
@@ -6,6 +7,7 @@ import { openSource } from '../boot/boot-source.js';
 import { detectProtocol } from '../boot/detect.js';
 import { rootParameters, type RootMounter } from '../boot/root-disk.js';
 import type { GuestMemory } from '../memory/guest-memory.js';
+import type { CpioEntry } from '../guest/cpio.js';
 import type { GuestSource } from '../guest/default-guest.js';
 import { VexitError } from '../util/errors.js';
 import {
@@ -71,6 +73,7 @@ async function defaultGuest(
   const { encodeRunFile } = await import('../agent/run-file.js');
   const { writeCpio } = await import('../guest/cpio.js');
   const { guestAttachments } = await import('./guest-attachments.js');
+  const { AGENT_PORT } = await import('../agent/operation.js');
   const { command, terminal } = options;
   const run = encodeRunFile({
     ...(command === undefined ? {} : { argv: command.argv }),
@@ -82,12 +85,21 @@ async function defaultGuest(
     hostname: options.name ?? 'vexit',
     ...guestAttachments(options, devices),
     ...(agentHasPort(options) ? { channel: AGENT_PORT_NAME } : {}),
+    ...(options.agent === true ? { agentPort: AGENT_PORT } : {}),
   });
   const guest = await ensureDefaultGuest(source, () => undefined);
-  const runFile = writeCpio([{ path: '.vexit/run', mode: 0o100600, data: run }]);
+  const files: CpioEntry[] = [{ path: '.vexit/run', mode: 0o100600, data: run }];
+  // Not in the guest's own archive: every boot would pay for unpacking it.
+  if (options.agent === true) {
+    files.push({ path: '.vexit/agent', mode: 0o100755, data: await readFile(guest.agent) });
+  }
   return {
     kernel: guest.kernel,
-    initrds: [...guest.initrds, ...initrdList(options), { name: 'run file', bytes: runFile }],
+    initrds: [
+      ...guest.initrds,
+      ...initrdList(options),
+      { name: 'run file', bytes: writeCpio(files) },
+    ],
     cmdline: defaultGuestCmdline(source),
   };
 }

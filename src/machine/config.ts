@@ -8,6 +8,7 @@ import { VexitError } from '../util/errors.js';
 import { formatSize, parseSize } from '../util/size.js';
 import type { DeviceOptions } from './device-options.js';
 import type { DeviceSpec } from './virtio/device-spec.js';
+import type { VsockSettings } from './vsock/vsock-option.js';
 
 /** A program to run in the guest instead of a shell; needs the default guest's agent. */
 export interface CommandOptions {
@@ -57,6 +58,11 @@ export interface VirtualMachineOptions extends DeviceOptions {
   readonly debugExit?: boolean;
   /** Runs this instead of a shell in the default guest. */
   readonly command?: CommandOptions;
+  /**
+   * Runs the agent that `vm.agent` talks to in the default guest, and adds virtio-vsock if the VM has
+   * none. Images that have the agent installed need only the device. Default off.
+   */
+  readonly agent?: boolean;
   /** Size of the terminal that shows the console, for the default guest's shell. */
   readonly terminal?: { readonly rows: number; readonly cols: number };
   /** Threads that serve the queues of virtio devices, 1 to 16; default 1. */
@@ -112,6 +118,14 @@ export function agentHasPort(options: VirtualMachineOptions): boolean {
   if (!bootsDefaultGuest(options)) return false;
   const hasConsole = options.virtioConsole !== undefined && options.virtioConsole !== false;
   return hasConsole || !(options.pvm ?? detectPvm());
+}
+
+/** The vsock device that the options ask for: the agent needs one. */
+export function vsockDevice({
+  vsock = false,
+  agent = false,
+}: VirtualMachineOptions): boolean | VsockSettings {
+  return agent && vsock === false ? true : vsock;
 }
 
 function config(message: string, hint: string): VexitError {

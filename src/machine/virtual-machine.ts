@@ -2,6 +2,7 @@
 import { EventEmitter } from 'node:events';
 import type { Readable, Writable } from 'node:stream';
 import type { AgentChannel } from '../agent/agent-channel.js';
+import type { GuestAgent } from '../agent/guest-agent.js';
 import { MachineRequest } from '../bus/device.js';
 import type { NetEvent } from '../net/events.js';
 import { VexitError } from '../util/errors.js';
@@ -10,6 +11,7 @@ import { planBoot, type BootPlan } from './boot-plan.js';
 import {
   agentHasPort,
   checkConfig,
+  vsockDevice,
   type MachineConfig,
   type VirtualMachineOptions,
 } from './config.js';
@@ -73,8 +75,10 @@ export class VirtualMachine extends EventEmitter<VirtualMachineEvents> {
   readonly debugConsole: Readable;
   /** What firmware writes to port 0x402. */
   readonly firmwareLog: Readable;
-  /** The default guest's agent: the command's streams and exit. Undefined for other guests. */
-  readonly agent: AgentChannel | undefined;
+  /** The streams and exit of the default guest's command. Undefined for other guests. */
+  readonly command: AgentChannel | undefined;
+  /** Programs, files and more in a guest that runs the agent, if the VM has virtio-vsock. */
+  readonly agent: GuestAgent | undefined;
   /** The memory balloon, if the VM has one. */
   readonly balloon: BalloonControl | undefined;
   /** The ports of virtio-console, if the VM has one. */
@@ -100,7 +104,8 @@ export class VirtualMachine extends EventEmitter<VirtualMachineEvents> {
     private readonly plan: BootPlan,
     private readonly classes: DeviceClasses,
     private readonly devices: OpenDevices,
-    agent: typeof AgentChannel | undefined,
+    channel: typeof AgentChannel | undefined,
+    agentOf: ((vsock: VsockHost) => GuestAgent) | undefined,
   ) {
     super();
     this.notes = plan.notes;
@@ -121,19 +126,20 @@ export class VirtualMachine extends EventEmitter<VirtualMachineEvents> {
     this.virtioConsole = this.hostSides.console;
     this.disks = this.hostSides.disks;
     this.vsock = this.hostSides.vsock;
+    this.agent = this.vsock === undefined ? undefined : agentOf?.(this.vsock);
     this.debugConsole = this.debugOut;
     this.firmwareLog = this.firmwareOut;
-    if (agent !== undefined) {
+    if (channel !== undefined) {
       const port = this.virtioConsole?.port(AGENT_PORT_NAME);
       const link = new AgentLink([
         this.ports[AGENT_SERIAL]!,
         ...(port === undefined ? [] : [port]),
       ]);
-      this.agent = new agent(
+      this.command = new channel(
         (bytes) => link.offer(bytes),
         () => link.drain(),
       );
-      link.connect(this.agent);
+      link.connect(this.command);
     }
   }
 
@@ -143,15 +149,18 @@ export class VirtualMachine extends EventEmitter<VirtualMachineEvents> {
    */
   static async create(options: VirtualMachineOptions = {}): Promise<VirtualMachine> {
     const checked = checkConfig(options);
-    const devices = await openDevices(options, checked.memory, agentHasPort(options));
+    const asked = { ...options, vsock: vsockDevice(options) };
+    const devices = await openDevices(asked, checked.memory, agentHasPort(options));
     try {
       const config = { ...checked, devices: devices.specs };
       const plan = await planBoot(options, config);
       const classes = await loadDeviceClasses(config.devices);
-      const agent = plan.hasAgent
+      const channel = plan.hasAgent
         ? (await import('../agent/agent-channel.js')).AgentChannel
         : undefined;
-      const vm = new VirtualMachine(config, plan, classes, devices, agent);
+      const agentOf =
+        asked.vsock === false ? undefined : (await import('./agent-access.js')).agentOf;
+      const vm = new VirtualMachine(config, plan, classes, devices, channel, agentOf);
       const { terminal } = options;
       if (terminal !== undefined) vm.virtioConsole?.resize(terminal.cols, terminal.rows);
       await vm.powerOn();
@@ -351,7 +360,7 @@ export class VirtualMachine extends EventEmitter<VirtualMachineEvents> {
     for (const port of this.ports) port.end();
     this.debugOut.end();
     this.firmwareOut.end();
-    this.agent?.close();
+    this.command?.close();
     this.hostSides.end();
     this.devices.close();
     this.setState('stopped');

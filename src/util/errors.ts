@@ -13,6 +13,7 @@ export type ErrorCode =
   | 'ERR_STATE'
   | 'ERR_VCPU'
   | 'ERR_VSOCK'
+  | 'ERR_AGENT'
   | 'ERR_ABORTED'
   | 'ERR_IO';
 

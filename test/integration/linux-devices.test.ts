@@ -85,7 +85,7 @@ describeKvm('virtio devices in Linux', () => {
       ioThreads: 2,
     });
     [memory] = memoryFiles().filter((fd) => !before.includes(fd)) as [number];
-    shell = new GuestShell(vm.agent!);
+    shell = new GuestShell(vm.command!);
     await vm.start();
     await shell.run('mkdir -p /mnt');
   });

@@ -101,8 +101,8 @@ describeKvm('Linux on a user network, with a shared directory', () => {
     });
     const watchdog = setTimeout(() => void vm.stop(), BOOT_TIMEOUT_MS);
     let text = '';
-    vm.agent!.stdout.on('data', (bytes: Buffer) => (text += bytes.toString()));
-    vm.agent!.stderr.resume();
+    vm.command!.stdout.on('data', (bytes: Buffer) => (text += bytes.toString()));
+    vm.command!.stderr.resume();
     vm.on('network', (event, index) => {
       if (index === 0) events.push(event);
     });

@@ -42,6 +42,7 @@ struct run_request {
     char **env;
     const char *cwd;
     const char *hostname;
+    const char *agent;   /* the port that the vsock agent is to serve, or NULL */
     const char *channel; /* name of the port that the host has made for the channel, or NULL */
     int invalid;         /* it must not be run: the errno to tell */
     bool no_root;        /* ... which is about the root file system */
@@ -125,6 +126,10 @@ void channel_read(struct channel *channel, frame_handler handler, void *context)
 void channel_drain(struct channel *channel);
 void channel_finish(struct channel *channel);
 
+/* daemon.c */
+int daemon_open(const struct run_request *request);
+void daemon_start(int program, const struct run_request *request);
+
 /* port.c */
 int port_open(const char *name, bool wait);
 
@@ -143,6 +148,7 @@ void run_session(const struct run_request *request, struct channel *channel);
 
 /* power.c */
 void power_off(void) __attribute__((noreturn));
+void restart(void) __attribute__((noreturn));
 
 /* init.c */
 void complain(const char *what, const char *detail, int error);

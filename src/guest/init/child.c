@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "agent.h"
+#include "pty.h"
 
 static const char WELCOME[] =
     "Welcome to vexit. The root file system is %s.\n"
@@ -36,12 +37,6 @@ static int open_console_tty(void) {
     return open("/dev/console", O_RDWR | O_NOCTTY | O_CLOEXEC);
 }
 
-static void set_size(int tty, const struct run_request *request) {
-    struct winsize size = {.ws_row = request->rows, .ws_col = request->cols};
-
-    if (size.ws_row > 0 && size.ws_col > 0) ioctl(tty, TIOCSWINSZ, &size);
-}
-
 /* A terminal a shell can use, with hardware flow control so that no input is lost. */
 static void prepare_console(int tty, const struct run_request *request) {
     struct termios mode;
@@ -53,7 +48,7 @@ static void prepare_console(int tty, const struct run_request *request) {
         mode.c_lflag = ISIG | ICANON | IEXTEN | ECHO | ECHOE | ECHOK | ECHOCTL | ECHOKE;
         tcsetattr(tty, TCSANOW, &mode);
     }
-    set_size(tty, request);
+    set_terminal_size(tty, request->rows, request->cols);
 }
 
 static void set_environment(const struct run_request *request) {
@@ -105,17 +100,9 @@ fail:
 }
 
 static int make_terminal(const struct run_request *request, struct child *child, int streams[3]) {
-    int unlock = 0;
-    int master = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC);
-    int slave;
+    int slave, master = open_terminal(request->rows, request->cols, &slave);
 
     if (master < 0) return -1;
-    if (ioctl(master, TIOCSPTLCK, &unlock) < 0 ||
-        (slave = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC)) < 0) {
-        close(master);
-        return -1;
-    }
-    set_size(slave, request);
     if (request->has_user && fchown(slave, request->uid, (gid_t)-1) < 0)
         complain("cannot give the terminal to the user", NULL, errno);
     streams[0] = streams[1] = streams[2] = slave;

@@ -59,7 +59,7 @@ static void open_console(void) {
 }
 
 int main(int argc, char **argv) {
-    int error;
+    int error, program;
 
     (void)argc;
     if (getpid() != 1) {
@@ -71,10 +71,12 @@ int main(int argc, char **argv) {
     open_console();
     read_run_file("/.vexit/run", &request);
     channel_open(&channel, request.channel);
+    program = daemon_open(&request);
     read_root(&root);
     error = enter_root(&root);
     if (error) refuse(error);
     attach_all(&request);
+    daemon_start(program, &request);
     if (!error && !request.argv) become_init(&root, argv, &channel);
     setup_host(request.hostname);
     link_applets(request.argv != NULL);

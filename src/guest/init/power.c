@@ -46,12 +46,24 @@ static void settle_file_systems(void) {
     fclose(table);
 }
 
-/* Ends every process, syncs and powers the machine off. */
-void power_off(void) {
+static void settle(void) {
     end_processes();
     sync();
     settle_file_systems();
+}
+
+/* Ends every process, syncs and powers the machine off. */
+void power_off(void) {
+    settle();
     reboot(RB_POWER_OFF);
     complain("cannot power off", NULL, errno);
+    for (;;) pause();
+}
+
+/* The same with a reboot. */
+void restart(void) {
+    settle();
+    reboot(RB_AUTOBOOT);
+    complain("cannot reboot", NULL, errno);
     for (;;) pause();
 }

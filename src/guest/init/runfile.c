@@ -79,6 +79,8 @@ static void apply(struct run_request *request, const char *key, char *value, siz
         request->hostname = value;
     else if (strcmp(key, "channel") == 0)
         request->channel = value;
+    else if (strcmp(key, "agent") == 0)
+        request->agent = value;
     else if (strcmp(key, "tty") == 0)
         request->tty = strcmp(value, "1") == 0;
     else if (strcmp(key, "poweroff") == 0)

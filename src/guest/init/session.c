@@ -16,6 +16,9 @@
 #include "agent.h"
 
 #define BUTTONS 4
+/* systemd's signals for these: SIGRTMIN+4 and +5, as glibc counts. */
+#define SIGNAL_POWER_OFF 38
+#define SIGNAL_REBOOT 39
 
 enum slot {
     SLOT_CHANNEL,
@@ -63,11 +66,14 @@ static void reap(struct session *session) {
         }
 }
 
-static void drain_signals(int fd) {
+/* Ends the guest when a program asks for it, as systemd does. */
+static void take_signals(int fd) {
     struct signalfd_siginfo info;
 
-    while (read(fd, &info, sizeof info) == sizeof info)
-        ;
+    while (read(fd, &info, sizeof info) == sizeof info) {
+        if (info.ssi_signo == SIGNAL_POWER_OFF) power_off();
+        if (info.ssi_signo == SIGNAL_REBOOT) restart();
+    }
 }
 
 /* True when the power button was pressed. */
@@ -103,7 +109,7 @@ static void serve_once(struct session *session, struct pollfd *polls, int timeou
     polls[SLOT_ERR] = (struct pollfd){.fd = room ? child->err : -1, .events = POLLIN};
     if (poll(polls, SLOT_COUNT, timeout) <= 0) return;
     if (polls[SLOT_SIGNAL].revents) {
-        drain_signals(polls[SLOT_SIGNAL].fd);
+        take_signals(polls[SLOT_SIGNAL].fd);
         reap(session);
     }
     if (polls[SLOT_CHANNEL].revents & POLLOUT) channel_write(session->channel);
@@ -149,6 +155,8 @@ void run_session(const struct run_request *request, struct channel *channel) {
     signal(SIGPIPE, SIG_IGN);
     sigemptyset(&signals);
     sigaddset(&signals, SIGCHLD);
+    sigaddset(&signals, SIGNAL_POWER_OFF);
+    sigaddset(&signals, SIGNAL_REBOOT);
     sigprocmask(SIG_BLOCK, &signals, NULL);
     polls[SLOT_SIGNAL].fd = signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
     polls[SLOT_SIGNAL].events = POLLIN;
