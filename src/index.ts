@@ -16,6 +16,13 @@ export type {
   RunResult,
   ShutdownOptions,
 } from './agent/guest-agent.js';
+export type {
+  CopyOptions,
+  FileContent,
+  GuestFile,
+  GuestFileStat,
+  PutOptions,
+} from './agent/guest-files.js';
 export type { ExecOptions, GuestExit, GuestProcess } from './agent/guest-process.js';
 export type { VsockConnectOptions } from './machine/vsock/dial.js';
 export type { VsockHost, VsockListenOptions } from './machine/vsock/vsock-host.js';

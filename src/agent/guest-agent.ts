@@ -1,11 +1,12 @@
 /** What the library can ask of the agent that serves vsock in a guest; see docs/agent.md. */
 import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { VexitError } from '../util/errors.js';
+import { VexitError, errorMessage } from '../util/errors.js';
 import { GuestFrame } from './frames.js';
+import { GuestFiles } from './guest-files.js';
 import { GuestProcess, type ExecOptions, type GuestExit } from './guest-process.js';
 import { brokenConnection } from './guest-error.js';
-import { Operation, abortedError, type AgentConnector } from './operation.js';
+import { Operation, abortedError } from './operation.js';
 import { decodeRecords, type AgentRecord } from './records.js';
 
 /** What all operations take. */
@@ -86,10 +87,7 @@ function collect(stream: Readable, limit: number, onExcess: () => void): Buffer[
 }
 
 /** The agent of a guest. Operations are independent of each other; there may be many at once. */
-export class GuestAgent {
-  /** @param connect opens a connection to the agent's port */
-  constructor(private readonly connect: AgentConnector) {}
-
+export class GuestAgent extends GuestFiles {
   /**
    * Waits until the agent answers.
    * @throws VexitError ERR_ABORTED by the signal; ERR_STATE when there is no VM that runs
@@ -260,7 +258,7 @@ export class GuestAgent {
         },
         (error: unknown) => {
           done();
-          reject(error);
+          reject(error instanceof Error ? error : new Error(errorMessage(error)));
         },
       );
     });

@@ -1,4 +1,5 @@
 /** virtio-vsock with a bare-metal guest that echoes: by library calls and by Firecracker's protocol. */
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
@@ -88,6 +89,28 @@ describeKvm('virtio-vsock', () => {
     await guest.vm.stop();
     server.close();
     expect(readdirSync(directory)).toEqual([]);
+  });
+
+  test('works with a client script that was written for Firecracker', async () => {
+    const file = path.join(directory, 'script.sock');
+    const script = path.join(__dirname, '../support/vsock-client.py');
+    const client = spawn('python3', [script, file, '1234', '52'], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
+    let said = '';
+    client.stdout.on('data', (bytes: Buffer) => (said += bytes.toString()));
+    const ended = once(client, 'close') as Promise<[number]>;
+    try {
+      await until('the script listens', () => said.includes('listening'));
+      await using guest = await Guest.create('vsock', { vsock: { path: file } });
+      await guest.vm.start();
+      await guest.shows('waiting');
+      client.stdin.end('go on\n');
+      expect(await ended).toEqual([0, null]);
+      expect(said).toBe('listening\nfrom the guest: True\nanswer: OK True\nto the guest: True\n');
+    } finally {
+      client.kill();
+    }
   });
 
   test('connecting can be aborted, and needs a VM that runs', async () => {

@@ -1,5 +1,6 @@
 import type { CommandModule } from 'yargs';
 import type { GuestSource } from '../../guest/default-guest.js';
+import { guestAgentCommand } from './guest/agent.js';
 import { guestDiskCommand } from './guest/disk.js';
 
 interface GuestArguments {
@@ -13,6 +14,7 @@ export const guestCommand: CommandModule<object, GuestArguments> = {
   builder: (yargs) =>
     yargs
       .command(guestDiskCommand)
+      .command(guestAgentCommand)
       .option('kernel', {
         choices: ['built', 'cloud'] as const,
         describe: "vexit's own build, or Debian's cloud kernel; default: what this host boots best",

@@ -93,6 +93,15 @@ int become_user(const struct user *user);
 /* exec.c */
 void serve_exec(struct wire *wire, const struct request *request);
 
+/* files.c */
+void serve_stat(struct wire *wire, const struct request *request);
+void serve_get(struct wire *wire, const struct request *request);
+void serve_put(struct wire *wire, const struct request *request);
+
+/* pack.c, unpack.c */
+void serve_pack(struct wire *wire, const struct request *request);
+void serve_unpack(struct wire *wire, const struct request *request);
+
 /* system.c */
 void serve_info(struct wire *wire, const struct request *request);
 void serve_mount(struct wire *wire, const struct request *request);

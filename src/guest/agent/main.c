@@ -28,8 +28,10 @@ static const struct {
     const char *name;
     void (*serve)(struct wire *wire, const struct request *request);
 } operations[] = {
-    {"exec", serve_exec},   {"info", serve_info},         {"mount", serve_mount},
-    {"time", serve_time},   {"shutdown", serve_shutdown},
+    {"exec", serve_exec}, {"stat", serve_stat},   {"get", serve_get},
+    {"put", serve_put},   {"pack", serve_pack},   {"unpack", serve_unpack},
+    {"info", serve_info}, {"mount", serve_mount}, {"time", serve_time},
+    {"shutdown", serve_shutdown},
 };
 
 static int give_up(const char *what) {

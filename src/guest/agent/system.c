@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "agent.h"
+#include "path.h"
 
 /* MemAvailable of /proc/meminfo in bytes; 0 if it does not say. */
 static unsigned long long memory_available(void) {
@@ -58,23 +59,6 @@ static void done(struct wire *wire) {
     struct result result = {0};
 
     result_send(wire, &result);
-}
-
-/* Makes a directory and those above it. */
-static int make_path(const char *path) {
-    char *copy = strdup(path);
-    int result;
-
-    if (!copy) return -1;
-    for (char *at = copy + 1; *copy && *at; at++) {
-        if (*at != '/') continue;
-        *at = '\0';
-        mkdir(copy, 0755);
-        *at = '/';
-    }
-    result = mkdir(copy, 0755) < 0 && errno != EEXIST ? -1 : 0;
-    free(copy);
-    return result;
 }
 
 /* A virtio-fs tag, a device or anything else that mount(2) takes. */
