@@ -1,12 +1,12 @@
 /** The vsock agent as a program of the host, behind a unix socket: everything but vsock is the same. */
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { GuestAgent } from '../../src/agent/guest-agent';
-import { until } from './run-guest';
+import { VexitError, errorMessage } from '../../src/util/errors';
 
 const GUEST = path.resolve(__dirname, '../../src/guest');
 
@@ -20,7 +20,11 @@ export class NativeAgent {
   constructor() {
     this.agent = new GuestAgent(async () => {
       const stream = connect(this.socket);
-      await once(stream, 'connect');
+      try {
+        await once(stream, 'connect');
+      } catch (error) {
+        throw new VexitError('ERR_VSOCK', errorMessage(error));
+      }
       return stream;
     });
   }
@@ -42,7 +46,7 @@ export class NativeAgent {
       stdio: ['ignore', 'ignore', 'inherit'],
       env: { ...process.env, ASAN_OPTIONS: 'detect_leaks=0' },
     });
-    await until('the agent listens', () => existsSync(this.socket));
+    await this.agent.ready(AbortSignal.timeout(20_000));
   }
 
   /** Ends it. */

@@ -22,7 +22,8 @@
 
 /* One of the program's output streams. */
 struct output {
-    int fd; /* -1: it has ended */
+    int fd;    /* -1: it has ended */
+    bool hung; /* a terminal that nobody has open now */
     uint8_t type;
     uint32_t credit; /* what the host takes now */
 };
@@ -149,6 +150,11 @@ static void forward(struct run *run, struct output *output) {
     ssize_t n = read(output->fd, bytes, most);
 
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
+    if (n < 0 && errno == EIO && output->fd == run->program.tty && !run->ended) {
+        /* The program has closed it, but lives: without our end it would be hung up. */
+        output->hung = true;
+        return;
+    }
     if (n <= 0) {
         end_output(run, output);
         return;
@@ -173,7 +179,8 @@ static void reap(struct run *run, int signals) {
 
 /* True when there is something to read and somebody to read it. */
 static bool flows(const struct run *run, const struct output *output) {
-    return output->fd >= 0 && output->credit > 0 && wire_has_room(run->wire);
+    return output->fd >= 0 && output->credit > 0 && wire_has_room(run->wire) &&
+           (run->ended || !output->hung);
 }
 
 static int wait_time(const struct run *run) {

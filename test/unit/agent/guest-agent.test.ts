@@ -41,7 +41,6 @@ async function says(stream: Readable, what: string): Promise<string> {
 }
 
 test('says what the system is', async () => {
-  await agent.ready(AbortSignal.timeout(20_000));
   const info = await agent.info();
   expect(info).toMatchObject({ version: 1, kernel: expect.stringMatching(/^Linux /) as string });
   expect(info.cpus).toBeGreaterThan(0);
@@ -224,6 +223,13 @@ describe('terminals', () => {
     expect(await text(process.stdout)).toBe('43 132\r\n');
     expect(await text(process.stderr)).toBe('');
     expect(await process.wait()).toEqual({ status: 4, signal: null });
+  });
+
+  test('may be closed by a program that goes on', async () => {
+    const script = 'echo before; exec <&- >&- 2>&-; sleep 0.3; exit 6';
+    const process = await agent.exec(['sh', '-c', script], { tty: { rows: 24, cols: 80 } });
+    expect(await text(process.stdout)).toBe('before\r\n');
+    expect(await process.wait()).toEqual({ status: 6, signal: null });
   });
 
   test('take an interrupt character and an end of file', async () => {
