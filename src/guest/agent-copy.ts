@@ -1,6 +1,6 @@
 /** The agent that serves vsock, for images of one's own. */
 import { chmod, copyFile, rename, rm } from 'node:fs/promises';
-import { VexitError, errorMessage } from '../util/errors.js';
+import { VexitError, errorMessage, systemCode } from '../util/errors.js';
 import { ensureGuestInitramfs } from './initramfs.js';
 import type { Progress } from './progress.js';
 
@@ -17,6 +17,8 @@ export async function copyAgent(file: string, progress: Progress): Promise<void>
     await rename(made, file);
   } catch (error) {
     await rm(made, { force: true });
-    throw new VexitError('ERR_CONFIG', `cannot write ${file}: ${errorMessage(error)}`);
+    // The message of the system names files of the cache.
+    const reason = systemCode(error) ?? errorMessage(error);
+    throw new VexitError('ERR_CONFIG', `cannot write ${file}: ${reason}`, 'give another path');
   }
 }
