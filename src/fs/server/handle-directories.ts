@@ -22,12 +22,17 @@ export function openDir(session: Session, request: FuseRequest): void {
   const flags = reader.u32(0);
   session.needRoom(request, OPEN_OUT_BYTES);
   files.reserve();
-  session.settle(request, fs.openDirectory?.(node, request), (handle) => {
-    const number = files.add({ node, handle, flags, directory: true });
-    const cached = cache === 'always' ? OpenReply.KeepCache | OpenReply.CacheDir : 0;
-    reply.openOut(0, number, cached);
-    return OPEN_OUT_BYTES;
-  });
+  session.settle(
+    request,
+    fs.openDirectory?.(node, request),
+    (handle) => {
+      const number = files.add({ node, handle, flags, directory: true });
+      const cached = cache === 'always' ? OpenReply.KeepCache | OpenReply.CacheDir : 0;
+      reply.openOut(0, number, cached);
+      return OPEN_OUT_BYTES;
+    },
+    (handle) => fs.release?.({ node, handle, flags }),
+  );
 }
 
 export function releaseDir(session: Session, request: FuseRequest): void {

@@ -53,11 +53,16 @@ export function open(session: Session, request: FuseRequest): void {
   session.needRoom(request, OPEN_OUT_BYTES);
   files.reserve();
   const opened = fs.open?.(node, openFlags(session, flags), killPrivileges, request);
-  session.settle(request, opened, (handle) => {
-    const number = files.add({ node, handle, flags, directory: false });
-    reply.openOut(0, number, openReply(session));
-    return OPEN_OUT_BYTES;
-  });
+  session.settle(
+    request,
+    opened,
+    (handle) => {
+      const number = files.add({ node, handle, flags, directory: false });
+      reply.openOut(0, number, openReply(session));
+      return OPEN_OUT_BYTES;
+    },
+    (handle) => fs.release?.({ node, handle, flags }),
+  );
 }
 
 export function create(session: Session, request: FuseRequest): void {
@@ -70,19 +75,27 @@ export function create(session: Session, request: FuseRequest): void {
   session.needNode(request, ENTRY_OUT_BYTES + OPEN_OUT_BYTES);
   files.reserve();
   const created = fs.create(parent, name, mode, openFlags(session, flags), request);
-  session.settle(request, created, (entry) => {
-    const { node, handle } = entry;
-    let length: number;
-    try {
-      length = session.encodeEntry(entry);
-    } catch (error) {
+  session.settle(
+    request,
+    created,
+    (entry) => {
+      const { node, handle } = entry;
+      let length: number;
+      try {
+        length = session.encodeEntry(entry);
+      } catch (error) {
+        fs.release?.({ node, handle, flags });
+        throw error;
+      }
+      const number = files.add({ node, handle, flags, directory: false });
+      reply.openOut(length, number, openReply(session));
+      return length + OPEN_OUT_BYTES;
+    },
+    ({ node, handle }) => {
       fs.release?.({ node, handle, flags });
-      throw error;
-    }
-    const number = files.add({ node, handle, flags, directory: false });
-    reply.openOut(length, number, openReply(session));
-    return length + OPEN_OUT_BYTES;
-  });
+      session.giveBack(node);
+    },
+  );
 }
 
 /** Answers a READ; without `data`, it is in its place behind the header already. */

@@ -14,12 +14,17 @@ export function lookup(session: Session, request: FuseRequest): void {
   session.needRoom(request, ENTRY_OUT_BYTES);
   const parent = session.node(request);
   const name = reader.strings(0).name();
-  session.settle(request, fs.lookup(parent, name, request), (entry) => {
-    if (entry !== undefined) return session.encodeEntry(entry);
-    // To remember that a name is not there is sound only where nobody else makes names.
-    if (cache !== 'always') throw fsError('ENOENT');
-    return reply.negativeEntry(validity);
-  });
+  session.settle(
+    request,
+    fs.lookup(parent, name, request),
+    (entry) => {
+      if (entry !== undefined) return session.encodeEntry(entry);
+      // To remember that a name is not there is sound only where nobody else makes names.
+      if (cache !== 'always') throw fsError('ENOENT');
+      return reply.negativeEntry(validity);
+    },
+    (entry) => entry && session.giveBack(entry.node),
+  );
 }
 
 export function symlink(session: Session, request: FuseRequest): void {

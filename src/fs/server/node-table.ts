@@ -32,6 +32,11 @@ export class NodeTable<Node extends object> {
     return this.byId.size >= this.limit;
   }
 
+  /** The guest knows the node. */
+  knows(node: Node): boolean {
+    return this.byNode.has(node);
+  }
+
   /** @throws FsError ESTALE when the guest has no node of that number */
   get(id: number): Node {
     const known = this.byId.get(id);

@@ -124,11 +124,16 @@ export class Session<Node extends object = object, Handle = unknown> {
 
   /**
    * Answers with what a method of the file system returns, now or later. `encode` writes the body
-   * and returns its length.
+   * and returns its length; `giveBack` takes what comes when nobody is there any more.
    */
-  settle<T>(request: FuseRequest, value: Awaitable<T>, encode: (value: T) => number): void {
-    if (isPromise(value)) this.later(request, value, (done) => this.send(request, encode(done)));
-    else this.send(request, encode(value));
+  settle<T>(
+    request: FuseRequest,
+    value: Awaitable<T>,
+    encode: (value: T) => number,
+    giveBack?: (value: T) => void,
+  ): void {
+    if (!isPromise(value)) this.send(request, encode(value));
+    else this.later(request, value, (done) => this.send(request, encode(done)), giveBack);
   }
 
   /** The same for a method without a result. */
@@ -143,27 +148,39 @@ export class Session<Node extends object = object, Handle = unknown> {
     else use(value);
   }
 
-  private later<T>(request: FuseRequest, value: Promise<T>, use: (value: T) => void): void {
+  private later<T>(
+    request: FuseRequest,
+    value: Promise<T>,
+    use: (value: T) => void,
+    giveBack?: (value: T) => void,
+  ): void {
     const { generation } = this;
     this.pending++;
     value.then(
-      (result) => this.resume(request, generation, () => use(result)),
+      (result) => {
+        const back = (): void => giveBack?.(result);
+        this.resume(request, generation, () => use(result), back);
+      },
       (error: unknown) => this.resume(request, generation, () => this.fail(request, error)),
     );
   }
 
   /** Nothing is written for a guest that has been reset since: its memory is not the same any more. */
-  private resume(request: FuseRequest, generation: number, answer: () => void): void {
+  private resume(
+    request: FuseRequest,
+    generation: number,
+    answer: () => void,
+    giveBack?: () => void,
+  ): void {
     this.pending--;
-    if (generation !== this.generation || request.isAbandoned()) {
-      request.complete(0);
-      return;
-    }
+    const isStale = generation !== this.generation || request.isAbandoned();
     try {
-      answer();
+      if (isStale) giveBack?.();
+      else answer();
     } catch (error) {
-      this.fail(request, error);
+      if (!isStale) this.fail(request, error);
     }
+    if (isStale) request.complete(0);
   }
 
   node(request: FuseRequest): Node {
@@ -211,7 +228,13 @@ export class Session<Node extends object = object, Handle = unknown> {
 
   /** Answers with an entry. */
   settleEntry(request: FuseRequest, value: Awaitable<Entry<Node>>): void {
-    this.settle(request, value, (entry) => this.encodeEntry(entry));
+    const giveBack = ({ node }: Entry<Node>): void => this.giveBack(node);
+    this.settle(request, value, (entry) => this.encodeEntry(entry), giveBack);
+  }
+
+  /** A node that the guest was to be given. It may know it from elsewhere. */
+  giveBack(node: Node): void {
+    if (!this.nodes.knows(node)) this.fs.forget?.(node);
   }
 
   /** Closes a file that has been taken out of the table. */

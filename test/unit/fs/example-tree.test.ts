@@ -101,4 +101,47 @@ describe('an object tree', () => {
     expect(await waiting).toHaveLength(0);
     expect(server.held).toEqual({ nodes: 1, files: 0 });
   });
+
+  test('files and nodes that come after a reset are given back', async () => {
+    class Counting extends TreeFileSystem {
+      opened = 0;
+      forgotten = 0;
+      async open(): Promise<string> {
+        this.opened++;
+        return Promise.resolve('handle');
+      }
+      async openDirectory(): Promise<string> {
+        return this.open();
+      }
+      override async create(...args: Parameters<TreeFileSystem['create']>): Promise<never> {
+        const made = await super.create(...args);
+        this.opened++;
+        return { ...made, handle: 'handle' } as never;
+      }
+      release(): void {
+        this.opened--;
+      }
+      forget(): void {
+        this.forgotten++;
+      }
+    }
+    const tree = new Counting({ a: 'a' });
+    const counting = new FuseServer(tree);
+    client.server = counting;
+    client.init();
+    const file = Number(
+      (await client.later(Opcode.Lookup, { nodeId: ROOT }, encode('a'))).readBigUInt64LE(0),
+    );
+    const waiting = [
+      client.later(Opcode.Open, { nodeId: file }, encode(0, 0), 1),
+      client.later(Opcode.OpenDir, { nodeId: ROOT }, encode(0, 0), 2),
+      client.later(Opcode.Create, { nodeId: ROOT }, encode(1, 0o644, 0, 0, 'new'), 3),
+      client.later(Opcode.Lookup, { nodeId: ROOT }, encode('a'), 4),
+    ];
+    counting.reset();
+    for (const answer of await Promise.all(waiting)) expect(answer).toHaveLength(0);
+    expect(tree.opened).toBe(0);
+    expect(tree.forgotten).toBe(2);
+    expect(counting.held).toEqual({ nodes: 1, files: 0 });
+  });
 });
