@@ -57,7 +57,10 @@ export function recordTypeName(type: number): string {
   return RecordType[type] ?? `TYPE${type}`;
 }
 
-/** Reads a name; undefined when it is malformed. Compression pointers go backwards only. */
+/**
+ * Reads a name; undefined when it is malformed. Compression pointers go backwards only, and not into
+ * the header: a name made of it changes with the id of the message.
+ */
 function readName(bytes: Uint8Array, start: number): { name: string; end: number } | undefined {
   const labels: string[] = [];
   let at = start;
@@ -71,7 +74,7 @@ function readName(bytes: Uint8Array, start: number): { name: string; end: number
     if (size >= 0xc0) {
       if (at + 2 > bytes.length || ++pointers > MOST_POINTERS) return undefined;
       const target = get16(bytes, at) & 0x3fff;
-      if (target >= at) return undefined;
+      if (target >= at || target < DNS_HEADER) return undefined;
       if (end < 0) end = at + 2;
       at = target;
       continue;

@@ -400,6 +400,15 @@ describe('DNS', () => {
     expect(readIpv4(bench.frames.shift()!).body[8 + 3]! & 15).toBe(4);
     expect(await bench.lookup('lab')).toMatchObject({ last: '10.0.2.15' });
   });
+
+  test('a name made of the header, another one for the resolver, is malformed', () => {
+    const bench = network({ hostName: 'a' });
+    // The pointer leads to the id, which reads as the label "a".
+    const query = Buffer.from('016100000001000000000000c00000010001', 'hex');
+    bench.send(udpFrame(5000, 53, query));
+    const { body } = readIpv4(bench.frames.shift()!);
+    expect(readAnswer(body.subarray(8))).toMatchObject({ id: 0x0161, code: 1, answers: 0 });
+  });
 });
 
 describe('the policy', () => {
