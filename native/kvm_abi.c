@@ -72,6 +72,7 @@ const struct vx_ioctl vx_ioctls[] = {
     VALUE("setTscKhz", KVM_SET_TSC_KHZ),
     VALUE("kvmclockCtrl", KVM_KVMCLOCK_CTRL),
     VALUE("nmi", KVM_NMI),
+    VALUE("getStatsFd", KVM_GET_STATS_FD),
 };
 const size_t vx_ioctl_count = sizeof(vx_ioctls) / sizeof(vx_ioctls[0]);
 

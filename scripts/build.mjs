@@ -78,6 +78,7 @@ const library = await build({
     index: 'src/index.ts',
     'vcpu-worker': 'src/machine/vcpu-worker.ts',
     'io-worker': 'src/machine/virtio/io-worker.ts',
+    'vm-process': 'src/manage/vm-process.ts',
   },
 });
 /** The helper for tests uses the library that stands beside it. */

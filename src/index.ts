@@ -1,6 +1,12 @@
 /** vexit as a library. */
 export { VirtualMachine } from './machine/virtual-machine.js';
-export type { SerialStreams, VirtualMachineEvents, VmState } from './machine/virtual-machine.js';
+export type {
+  SerialStreams,
+  VirtualMachineEvents,
+  VmState,
+  VmStatistics,
+} from './machine/virtual-machine.js';
+export type { NetStatistics } from './devices/virtio/net/net.js';
 export type { CommandOptions, VirtualMachineOptions } from './machine/config.js';
 export { EXIT_STATUS } from './machine/exit-report.js';
 export type { ExitReason, ExitReport } from './machine/exit-report.js';
@@ -40,6 +46,17 @@ export type { CreateRootDiskOptions, RootDiskKind } from './images/root-disk.js'
 export type { Progress, ProgressEvent } from './guest/progress.js';
 export { checkHost } from './machine/host-check.js';
 export type { Check, CheckStatus } from './machine/host-check.js';
+
+// VMs with a name and a process of their own, see docs/manage.md.
+export { Vexit } from './manage/vexit.js';
+export type { CreateVmOptions, EventOptions } from './manage/vexit.js';
+export type { ManagedVm, VmInfo, VmUpdate } from './manage/managed-vm.js';
+export type { VmStats } from './manage/vm-stats.js';
+export type { MemoryUsage, ThreadUsage } from './manage/process-usage.js';
+export type { LogOptions } from './manage/console-log.js';
+export type { VmEvent, VmEventType } from './manage/event-log.js';
+export type { VmConfig, VmExit, VmExitReason, VmRecord, VmStatus } from './manage/records.js';
+export type { RestartPolicy } from './manage/restart-policy.js';
 
 // Virtio devices of a VM, and what the host can do with them.
 export type {

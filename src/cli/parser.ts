@@ -4,7 +4,9 @@ import { completionCommand } from './commands/completion.js';
 import { diskCommand } from './commands/disk.js';
 import { doctorCommand } from './commands/doctor.js';
 import { guestCommand } from './commands/guest.js';
+import * as manage from './commands/manage/index.js';
 import { runCommand } from './commands/run.js';
+import { completeVmNames } from './complete-vm-names.js';
 import { UsageError } from './usage-error.js';
 import { version } from './version.js';
 
@@ -13,6 +15,27 @@ function parser(args: readonly string[]): ReturnType<typeof yargs> {
     .scriptName('vexit')
     .usage('$0 <command> [options]\n\nA KVM virtual machine monitor.')
     .command(runCommand)
+    .command(manage.createCommand)
+    .command(manage.startCommand)
+    .command(manage.psCommand)
+    .command(manage.logsCommand)
+    .command(manage.attachCommand)
+    .command(manage.stopCommand)
+    .command(manage.killCommand)
+    .command(manage.restartCommand)
+    .command(manage.pauseCommand)
+    .command(manage.resumeCommand)
+    .command(manage.waitCommand)
+    .command(manage.rmCommand)
+    .command(manage.renameCommand)
+    .command(manage.inspectCommand)
+    .command(manage.updateCommand)
+    .command(manage.statsCommand)
+    .command(manage.topCommand)
+    .command(manage.portCommand)
+    .command(manage.eventsCommand)
+    .command(manage.configCommand)
+    .command(manage.pruneCommand)
     .command(doctorCommand)
     .command(guestCommand)
     .command(diskCommand)
@@ -24,7 +47,7 @@ function parser(args: readonly string[]): ReturnType<typeof yargs> {
     .strict()
     .demandCommand(1, 'say what to do: vexit run boots Linux to a shell')
     .recommendCommands()
-    .completion('__complete', false)
+    .completion('__complete', false, completeVmNames)
     .showHelpOnFail(false)
     .exitProcess(false)
     .wrap(Math.min(100, process.stdout.columns || 100))

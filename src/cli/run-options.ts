@@ -53,12 +53,14 @@ function pipedShell(args: RunArguments): string[] | undefined {
 
 function commandOptions(args: RunArguments): CommandOptions | undefined {
   // yargs leaves an empty list out.
-  const argv = args['--'] ?? (process.argv.at(-1) === '--' ? [] : pipedShell(args));
+  const detached = args.detach === true;
+  const argv =
+    args['--'] ?? (process.argv.at(-1) === '--' ? [] : detached ? undefined : pipedShell(args));
   if (argv === undefined) return undefined;
   if (argv.length === 0) {
     throw new VexitError('ERR_CONFIG', 'no command after --', 'write the command, or leave -- out');
   }
-  const terminal = process.stdin.isTTY && process.stdout.isTTY;
+  const terminal = !detached && process.stdin.isTTY && process.stdout.isTTY;
   const tty = (args.tty ?? terminal) ? (terminalSize() ?? { rows: 24, cols: 80 }) : undefined;
   return {
     argv: argv.map(String),
@@ -196,7 +198,7 @@ export async function runOptions(args: RunArguments): Promise<VirtualMachineOpti
     vsock: await vsock(args),
     ioThreads: args.ioThreads,
     command: commandOptions(args),
-    terminal: terminalSize(),
+    terminal: args.detach === true ? undefined : terminalSize(),
     kvmDevice: args.kvm,
     pvm: args.pvm,
   });

@@ -2,9 +2,11 @@
 import os from 'node:os';
 import type { AgentChannel, CommandExit } from '../agent/agent-channel.js';
 import { rootDisk } from '../boot/root-disk.js';
+import { commandStatus } from '../machine/command-status.js';
 import { bootsDefaultGuest, guestSource, type VirtualMachineOptions } from '../machine/config.js';
 import { EXIT_STATUS, type ExitReport } from '../machine/exit-report.js';
 import { VirtualMachine } from '../machine/virtual-machine.js';
+import type { ForegroundVm } from '../manage/foreground.js';
 import { VexitError } from '../util/errors.js';
 import { exitOnBrokenPipe } from './broken-pipe.js';
 import type { RunArguments } from './commands/run.js';
@@ -28,13 +30,6 @@ function keepTail(vm: VirtualMachine): () => string {
     tail = Buffer.concat([tail, bytes]).subarray(-TAIL_BYTES);
   });
   return () => tail.toString('utf8');
-}
-
-function commandStatus({ kind, value }: CommandExit): number {
-  if (kind === 'exited') return value;
-  if (kind === 'signalled') return 128 + value;
-  if (kind === 'no-root') return EXIT_STATUS.notExecutable;
-  return value === os.constants.errno.ENOENT ? EXIT_STATUS.notFound : EXIT_STATUS.notExecutable;
 }
 
 /** The status of a shell or command that could not be started; undefined of one that was. */
@@ -132,6 +127,19 @@ function lostStatus(report: ExitReport, interactive: boolean): number {
   return interactive || report.status !== 0 ? report.status : EXIT_STATUS.commandLost;
 }
 
+/** A VM with a name can be found by it while it runs. */
+async function register(
+  args: RunArguments,
+  options: VirtualMachineOptions,
+): Promise<ForegroundVm | undefined> {
+  if (args.restart !== undefined) {
+    throw new VexitError('ERR_CONFIG', '--restart is for VMs in the background', 'add --detach');
+  }
+  if (args.name === undefined) return undefined;
+  const { ForegroundVm } = await import('../manage/foreground.js');
+  return ForegroundVm.register(args.name, options);
+}
+
 /** Runs the VM that the arguments describe; sets the exit status of the process. */
 export async function runVm(args: RunArguments): Promise<void> {
   const command = args['--'];
@@ -141,12 +149,20 @@ export async function runVm(args: RunArguments): Promise<void> {
   const options = await runOptions(args);
   if (bootsDefaultGuest(options))
     await (await import('./prepare-guest.js')).prepareGuest(guestSource(options));
-  const vm = await VirtualMachine.create(options);
+  const entry = await register(args, options);
+  let vm: VirtualMachine;
+  try {
+    vm = await VirtualMachine.create(options);
+  } catch (error) {
+    await entry?.end(undefined);
+    throw error;
+  }
   const early = new EarlyEnd(vm);
   let connection: ConsoleConnection | undefined;
   try {
     // The guest runs while it is being connected; until then its output waits.
     await vm.start();
+    await entry?.started(vm);
     exitOnBrokenPipe();
     // A shell on a pipe is a command too: see runOptions.
     const interactive = options.command === undefined;
@@ -179,6 +195,7 @@ export async function runVm(args: RunArguments): Promise<void> {
   } finally {
     connection?.restore();
     await vm.stop();
+    await entry?.end(vm.exitReport);
     await flushOutput();
     // Standard input may be a terminal or a pipe that never ends: nothing waits for it now.
     setImmediate(() => process.exit());

@@ -106,6 +106,8 @@ export interface NativeAddon extends NativeFs, NativePacket {
   setTscKhz: ValueIoctl;
   kvmclockCtrl: ValueIoctl;
   nmi: ValueIoctl;
+  /** A file of a vCPU's counters, see stats.ts. */
+  getStatsFd: ValueIoctl;
 
   irqLine: (vmFd: number, gsi: number, level: number) => void;
   getDirtyLog: (vmFd: number, slot: number, pages: number, bitmap: Uint8Array) => void;

@@ -1,5 +1,6 @@
 /** One vCPU's file descriptor and its kvm_run page. */
 import { constant, native } from './native.js';
+import { readStatistics } from './stats.js';
 import { GeneralRegisters, SpecialRegisters, VcpuEvents } from './registers.js';
 
 /** A model-specific register and its value. */
@@ -32,6 +33,11 @@ export class VcpuFd {
   /** Runs until the next exit: its reason, or a negative errno, see {@link NativeAddon.vcpuRun}. */
   run(): number {
     return native().vcpuRun(this.id);
+  }
+
+  /** KVM's counters by name; empty where KVM keeps none. */
+  statistics(): Readonly<Record<string, number>> {
+    return readStatistics(this.fd);
   }
 
   kick(): void {

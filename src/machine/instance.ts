@@ -340,6 +340,11 @@ export class MachineInstance {
     return native().vcpuFirstRun(this.vcpus[0]!.id);
   }
 
+  /** KVM's counters of each vCPU. */
+  vcpuStatistics(): Readonly<Record<string, number>>[] {
+    return this.vcpus.map((vcpu) => vcpu.statistics());
+  }
+
   /** Switches the machine off and gives everything back. */
   async dispose(): Promise<void> {
     this.ended = true;

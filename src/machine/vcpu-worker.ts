@@ -6,6 +6,7 @@ import { VcpuFd } from '../kvm/vcpu-fd.js';
 import { GuestMemory } from '../memory/guest-memory.js';
 import { MachineRequest } from '../bus/device.js';
 import { errorMessage } from '../util/errors.js';
+import { nameThread } from '../util/thread-name.js';
 import { ControlBlock } from '../vcpu/control-block.js';
 import { dumpVcpu } from '../vcpu/dump.js';
 import { ExitLoop } from '../vcpu/exit-loop.js';
@@ -13,6 +14,7 @@ import { PvmCompletions } from '../vcpu/pvm/completions.js';
 import type { VcpuMessage, VcpuWorkerData } from './worker-data.js';
 
 async function main(data: VcpuWorkerData): Promise<void> {
+  nameThread(`vcpu${data.index}`);
   const post = (message: VcpuMessage): void => parentPort?.postMessage(message);
   const memory = GuestMemory.attach(data.memory);
   const vcpu = new VcpuFd(data.vcpuId);

@@ -5,6 +5,8 @@ import type { AgentChannel } from '../agent/agent-channel.js';
 import type { GuestAgent } from '../agent/guest-agent.js';
 import { MachineRequest } from '../bus/device.js';
 import type { NetEvent } from '../net/events.js';
+import type { BlockStatistics } from '../devices/virtio/block/block-statistics.js';
+import type { NetStatistics } from '../devices/virtio/net/net.js';
 import { VexitError } from '../util/errors.js';
 import { DoorbellBit } from '../vcpu/control-block.js';
 import { planBoot, type BootPlan } from './boot-plan.js';
@@ -52,6 +54,14 @@ export interface SerialStreams {
   readonly output: Readable;
   /** What the guest reads. Back-pressure comes from the guest. */
   readonly input: Writable;
+}
+
+/** What a VM has done since power-on. */
+export interface VmStatistics {
+  /** Of each vCPU, KVM's own counters: `exits`, `io_exits`, `mmio_exits`, `halt_exits`... */
+  readonly vcpus: readonly Readonly<Record<string, number>>[];
+  readonly disks: readonly BlockStatistics[];
+  readonly networks: readonly NetStatistics[];
 }
 
 const SERIAL_COUNT = 4;
@@ -197,6 +207,19 @@ export class VirtualMachine extends EventEmitter<VirtualMachineEvents> {
   /** CLOCK_MONOTONIC nanoseconds of the first guest instruction since power-on; 0 before it. */
   get firstRunTime(): number {
     return this.instance?.firstRunTime ?? 0;
+  }
+
+  /**
+   * What the VM has done since its last power-on. Costs the guest nothing until it is asked for.
+   * @throws VexitError ERR_STATE after the end of the VM
+   */
+  statistics(): VmStatistics {
+    if (this.instance === undefined) throw this.wrong('count what is done by');
+    return {
+      vcpus: this.instance.vcpuStatistics(),
+      disks: this.disks.map(({ statistics }) => statistics),
+      networks: this.hostSides.netStatistics(),
+    };
   }
 
   private async powerOn(): Promise<MachineInstance> {

@@ -15,6 +15,12 @@ export type ErrorCode =
   | 'ERR_VSOCK'
   | 'ERR_AGENT'
   | 'ERR_ABORTED'
+  | 'ERR_NOT_FOUND'
+  | 'ERR_EXISTS'
+  | 'ERR_VM_STATE'
+  | 'ERR_STORE'
+  | 'ERR_BUSY'
+  | 'ERR_CONTROL'
   | 'ERR_IO';
 
 /**

@@ -38,7 +38,6 @@ export const RUN_OPTIONS = {
     type: 'string',
     array: true,
     nargs: 1,
-    alias: 'd',
     describe: 'Disk: PATH,ro,serial=S,cache=writeback,bps=100M,...; may be repeated',
   },
   net: {
@@ -95,7 +94,20 @@ export const RUN_OPTIONS = {
     type: 'number',
     describe: 'Threads that serve virtio devices, 1 to 16; default 1',
   },
-  name: { type: 'string', describe: 'Name of the VM, in messages and on its LANs' },
+  name: { type: 'string', describe: 'Name of the VM: for other commands, and on its LANs' },
+  detach: {
+    type: 'boolean',
+    alias: 'd',
+    describe: 'Run in a process of its own, print the name and end',
+  },
+  rm: {
+    type: 'boolean',
+    describe: 'Remove the VM when it has ended; without -d that is always so',
+  },
+  restart: {
+    type: 'string',
+    describe: 'Start it again when it ends: no, on-failure[:N], always; with -d',
+  },
   reboot: {
     type: 'boolean',
     default: true,
@@ -134,6 +146,7 @@ function builder(yargs: Argv) {
     .example('vexit run', 'boot Linux to a shell')
     .example("vexit run -- sh -c 'uname -a; nproc'", 'run a command in Linux')
     .example('vexit run --cpus 2 --memory 1G --kernel vmlinux --initrd root.cpio', 'boot a kernel')
+    .example('vexit run -d --name web --publish 8080:80', 'run it in the background')
     .example('vexit run --firmware /usr/share/seabios/bios.bin --firmware-log', 'run SeaBIOS');
 }
 
@@ -145,7 +158,12 @@ export const runCommand: CommandModule<object, RunArguments> = {
   describe: 'Boot a VM; without a kernel, Linux to a shell',
   builder: builder as unknown as CommandModule<object, RunArguments>['builder'] & object,
   handler: async (args) => {
-    const { runVm } = await import('../run-vm.js');
-    await runVm(args);
+    if (args.detach === true) {
+      const { runDetached } = await import('../manage/create-vm.js');
+      await runDetached(args);
+    } else {
+      const { runVm } = await import('../run-vm.js');
+      await runVm(args);
+    }
   },
 };

@@ -1,6 +1,7 @@
 /** The host's sides of all virtio devices of a VM. */
 import type { BalloonDevice } from '../../devices/virtio/balloon/balloon.js';
 import type { VirtioDeviceCore } from '../../devices/virtio/index.js';
+import { NetDevice, type NetStatistics } from '../../devices/virtio/net/net.js';
 import { BalloonControl } from './balloon-control.js';
 import { ConsoleControl } from './console-control.js';
 import type { DeviceSpec } from './device-spec.js';
@@ -27,8 +28,14 @@ export class HostSides {
   readonly vsock: VsockHost | undefined;
   private readonly sides: readonly (HostSide | undefined)[];
 
-  constructor(specs: readonly DeviceSpec[], surroundings: HostSurroundings) {
+  private readonly core: HostSurroundings['core'];
+
+  constructor(
+    private readonly specs: readonly DeviceSpec[],
+    surroundings: HostSurroundings,
+  ) {
     const { core, resizeDisk } = surroundings;
+    this.core = core;
     this.sides = specs.map((spec, slot) => makeSide(spec, slot, surroundings));
     this.disks = specs.flatMap(({ kind }, slot) =>
       kind === 'block' ? [new DiskControl(() => core(slot), slot, resizeDisk)] : [],
@@ -36,6 +43,14 @@ export class HostSides {
     this.balloon = this.sides.find((side) => side instanceof BalloonControl);
     this.console = this.sides.find((side) => side instanceof ConsoleControl);
     this.vsock = this.sides.find((side) => side instanceof VsockHost);
+  }
+
+  /** What the network interfaces have done since power-on. */
+  netStatistics(): NetStatistics[] {
+    return this.specs.flatMap((_, slot) => {
+      const device = this.core(slot)?.device;
+      return device instanceof NetDevice ? [device.statistics] : [];
+    });
   }
 
   onPowerOn(): void {

@@ -8,6 +8,7 @@ import { BlockDevice } from '../../devices/virtio/block/block-device.js';
 import type { VirtioDeviceCore } from '../../devices/virtio/index.js';
 import { GuestMemory } from '../../memory/guest-memory.js';
 import { VexitError, errorMessage } from '../../util/errors.js';
+import { nameThread } from '../../util/thread-name.js';
 import { ControlBlock } from '../../vcpu/control-block.js';
 import { IoServices } from './io-services.js';
 import type { IoCommand, IoFailure, IoMessage, IoRequest, IoWorkerData } from './io-worker-data.js';
@@ -130,6 +131,7 @@ function failureOf(error: unknown): IoFailure {
 
 async function main(data: IoWorkerData): Promise<void> {
   const port = parentPort!;
+  nameThread('io');
   let worker: IoWorker;
   try {
     worker = await IoWorker.open(data, (message) => port.postMessage(message));

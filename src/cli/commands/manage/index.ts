@@ -1,0 +1,22 @@
+/** The commands about VMs that have a name. */
+export { attachCommand } from './attach.js';
+export { configCommand } from './config.js';
+export { createCommand } from './create.js';
+export { eventsCommand } from './events.js';
+export { inspectCommand } from './inspect.js';
+export { killCommand } from './kill.js';
+export { logsCommand } from './logs.js';
+export { pauseCommand } from './pause.js';
+export { portCommand } from './port.js';
+export { pruneCommand } from './prune.js';
+export { psCommand } from './ps.js';
+export { renameCommand } from './rename.js';
+export { restartCommand } from './restart.js';
+export { resumeCommand } from './resume.js';
+export { rmCommand } from './rm.js';
+export { startCommand } from './start.js';
+export { statsCommand } from './stats.js';
+export { stopCommand } from './stop.js';
+export { topCommand } from './top.js';
+export { updateCommand } from './update.js';
+export { waitCommand } from './wait.js';

@@ -1,0 +1,134 @@
+/**
+ * A `vexit run --name` on a terminal: found by its name while it runs, and gone when it ends. The
+ * terminal is its console, so there is no log and nothing to attach to.
+ */
+import type { VirtualMachineOptions } from '../machine/config.js';
+import type { ExitReport } from '../machine/exit-report.js';
+import type { VirtualMachine } from '../machine/virtual-machine.js';
+import { ControlServer } from './control-server.js';
+import type { VmEvent } from './event-log.js';
+import { FileLock } from './file-lock.js';
+import { stopGracefully } from './graceful-stop.js';
+import { bootId, processStart } from './host-identity.js';
+import { operations, type ControlledVm } from './operations.js';
+import { newConfig } from './new-config.js';
+import type { VmConfig, VmExit, VmRecord } from './records.js';
+import { NO_RESTART } from './restart-policy.js';
+import { Store } from './store.js';
+import { VmDirectory } from './vm-directory.js';
+import { VexitError } from '../util/errors.js';
+
+/** The entry of a foreground VM in the store. */
+export class ForegroundVm implements ControlledVm {
+  vm: VirtualMachine | undefined;
+  restartPolicy = NO_RESTART;
+  private record: VmRecord;
+  private server: ControlServer | undefined;
+  private readonly done: Promise<VmExit>;
+  private finish!: (exit: VmExit) => void;
+
+  private constructor(
+    private readonly store: Store,
+    readonly directory: VmDirectory,
+    private readonly config: VmConfig,
+    private readonly alive: FileLock,
+    record: VmRecord,
+  ) {
+    this.record = record;
+    this.done = new Promise((resolve) => (this.finish = resolve));
+  }
+
+  /**
+   * Takes the name.
+   * @throws VexitError ERR_EXISTS, ERR_STORE
+   */
+  static async register(name: string, options: VirtualMachineOptions): Promise<ForegroundVm> {
+    const store = Store.open();
+    const config = newConfig({ options, autoRemove: true, detached: false });
+    const start = processStart(process.pid);
+    const record: VmRecord = {
+      version: 1,
+      status: 'starting',
+      pid: process.pid,
+      ...(start === undefined ? {} : { processStart: start }),
+      bootId: bootId(),
+      restarts: 0,
+    };
+    let alive: FileLock | undefined;
+    try {
+      const directory = await store.create(name, { config, record, durable: false }, (made) => {
+        alive = FileLock.tryAcquire(made.file('alive'));
+      });
+      return new ForegroundVm(store, VmDirectory.pin(directory.path), config, alive!, record);
+    } catch (error) {
+      alive?.release();
+      throw error;
+    }
+  }
+
+  get state(): VmRecord {
+    return this.record;
+  }
+
+  wait(): Promise<VmExit> {
+    return this.done;
+  }
+
+  /** The guest runs. */
+  async started(vm: VirtualMachine): Promise<void> {
+    this.vm = vm;
+    const startedAt = new Date().toISOString();
+    this.write({ status: 'running', startedAt });
+    vm.on('state', (state) => {
+      if (state === 'running' || state === 'paused') this.write({ status: state });
+    });
+    this.event({ type: 'start' });
+    this.server = await ControlServer.listen(this.directory.socket, operations(this));
+  }
+
+  /** A state that cannot be written is no reason to end a VM: those who ask it are told. */
+  private write(change: Partial<VmRecord>): void {
+    this.record = { ...this.record, ...change };
+    try {
+      this.directory.writeRecord(this.record, false);
+    } catch (error) {
+      if (!(error instanceof VexitError)) throw error;
+    }
+  }
+
+  async stop(wish: 'stop' | 'restart', graceMs: number): Promise<void> {
+    if (wish === 'restart') {
+      throw new VexitError(
+        'ERR_VM_STATE',
+        `VM ${this.directory.name} was run on a terminal`,
+        'only VMs of "vexit run -d" and "vexit create" can be started again',
+      );
+    }
+    this.event({ type: graceMs > 0 ? 'stop' : 'kill' });
+    if (this.vm !== undefined) await stopGracefully(this.vm, graceMs);
+  }
+
+  event(event: Omit<VmEvent, 'time' | 'name'>): void {
+    this.store.events.add({ ...event, name: this.directory.name, id: this.config.id });
+  }
+
+  /** Gives the name back. Safe to call twice. */
+  async end(report: ExitReport | undefined): Promise<void> {
+    const {
+      reason = 'start-failed',
+      status = 2,
+      message = 'the VM was not started',
+    } = report ?? {};
+    this.event({ type: 'exit', reason, status });
+    this.finish({ reason, status, message });
+    await this.server?.close();
+    try {
+      await this.store.remove(this.directory);
+    } catch (error) {
+      // The next command removes what this one could not: the lock is free then.
+      if (!(error instanceof VexitError)) throw error;
+    } finally {
+      this.alive.release();
+    }
+  }
+}

@@ -1,0 +1,345 @@
+/** A VM of the store, from outside its process: what commands and the library do with it. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { netSettings } from '../machine/device-options.js';
+import { VexitError } from '../util/errors.js';
+import { readLog, type LogOptions } from './console-log.js';
+import { ANSWER_MS, ControlConnection, ask } from './control-client.js';
+import { processStart } from './host-identity.js';
+import { launch } from './launcher.js';
+import { threadsOf, type ThreadUsage } from './process-usage.js';
+import { reap } from './reap.js';
+import { isActive, type VmConfig, type VmExit, type VmRecord } from './records.js';
+import { formatRestartPolicy, parseRestartPolicy } from './restart-policy.js';
+import type { Store } from './store.js';
+import type { VmStats } from './vm-stats.js';
+import type { VmDirectory } from './vm-directory.js';
+
+/** Default of `vexit stop --time`. */
+export const STOP_GRACE_MS = 10_000;
+/** A process that has written down its end is gone in milliseconds. */
+const ENDING_MS = 20_000;
+/** What ending a VM takes beyond the time that its guest is given. */
+const STOP_MARGIN_MS = 20_000;
+/** How long a process that is to end its VM at once has for it, before it is ended itself. */
+const KILL_MS = 5000;
+const POLL_MS = 5;
+/** How much later a process is gone that has closed its connections. */
+const ENDING_LOOK_MS = 2000;
+
+/** Everything about a VM. */
+export interface VmInfo {
+  readonly name: string;
+  /** Where its files are. */
+  readonly path: string;
+  readonly config: VmConfig;
+  readonly state: VmRecord;
+}
+
+/** What {@link ManagedVm.update} can change. */
+export interface VmUpdate {
+  /** `no`, `on-failure`, `on-failure:N` or `always`. */
+  readonly restart?: string;
+  /** Bytes that the guest is asked to give up; for a VM that runs and has a balloon. */
+  readonly balloon?: number;
+}
+
+/** A VM by its name. */
+export class ManagedVm {
+  /** @internal by `Vexit` */
+  constructor(
+    private readonly store: Store,
+    private directory: VmDirectory,
+  ) {}
+
+  get name(): string {
+    return this.directory.name;
+  }
+
+  /** Where its files are. */
+  get path(): string {
+    return this.directory.path;
+  }
+
+  /** @throws VexitError ERR_STORE when its files are damaged */
+  get config(): VmConfig {
+    return this.directory.readConfig();
+  }
+
+  /**
+   * How it is: by its process while there is one, else by its file.
+   * @throws VexitError ERR_STORE, ERR_NOT_FOUND
+   */
+  async state(): Promise<VmRecord> {
+    reap(this.store, this.directory);
+    const record = this.directory.readRecord();
+    if (!isActive(record.status)) return record;
+    try {
+      return (await ask(this.directory, { op: 'state' }, 2000)) as VmRecord;
+    } catch {
+      return record; // it is just starting or ending
+    }
+  }
+
+  async inspect(): Promise<VmInfo> {
+    const { name, path, config } = this;
+    return { name, path, config, state: await this.state() };
+  }
+
+  /**
+   * Starts it; resolves when its guest runs.
+   * @throws VexitError ERR_VM_STATE when it runs already, and why it could not be started
+   */
+  async start(): Promise<void> {
+    const lock = await this.directory.lock();
+    try {
+      if (!this.config.detached) throw this.wrong('was run on a terminal: it cannot be started');
+      const { status } = this.directory.readRecord();
+      if (this.directory.isAlive()) {
+        if (isActive(status)) throw this.wrong(`is ${status} already`);
+        await this.ended();
+      }
+      await launch(this.directory);
+    } finally {
+      lock.release();
+    }
+  }
+
+  private wrong(what: string, hint?: string): VexitError {
+    return new VexitError('ERR_VM_STATE', `VM ${this.name} ${what}`, hint);
+  }
+
+  /** Waits until its process has ended. */
+  private async ended(): Promise<void> {
+    const end = Date.now() + ENDING_MS;
+    while (this.directory.isAlive()) {
+      if (Date.now() > end) {
+        throw new VexitError(
+          'ERR_CONTROL',
+          `the process of VM ${this.name} does not end`,
+          'end it with: vexit kill',
+        );
+      }
+      await sleep(POLL_MS);
+    }
+    reap(this.store, this.directory);
+  }
+
+  /** Its process has its socket a moment after it begins. */
+  private async ask(request: Record<string, unknown>, timeoutMs?: number): Promise<unknown> {
+    const end = Date.now() + ANSWER_MS;
+    for (;;) {
+      try {
+        return await ask(this.directory, request, timeoutMs);
+      } catch (error) {
+        const early = error instanceof VexitError && error.code === 'ERR_VM_STATE';
+        const trying = early && error.cause !== undefined && Date.now() < end;
+        if (!trying || !this.isStarting()) throw error;
+      }
+      await sleep(POLL_MS);
+    }
+  }
+
+  private isStarting(): boolean {
+    reap(this.store, this.directory);
+    return this.directory.readRecord().status === 'starting';
+  }
+
+  /**
+   * Asks the guest to power off, and switches the VM off when it does not in time.
+   * @param graceMs 0: does not ask
+   * @throws VexitError ERR_VM_STATE unless it runs
+   */
+  async stop(graceMs = STOP_GRACE_MS): Promise<VmExit> {
+    this.checkActive();
+    try {
+      const request = { op: 'stop', graceMs };
+      const exit = (await this.ask(request, graceMs + STOP_MARGIN_MS)) as VmExit;
+      await this.ended();
+      return exit;
+    } catch (error) {
+      return await this.endedMeanwhile(error);
+    }
+  }
+
+  /** Another command may have ended it just when it was asked: then it is as it was to be. */
+  private async endedMeanwhile(error: unknown): Promise<VmExit> {
+    if (!(error instanceof VexitError) || error.code !== 'ERR_CONTROL') throw error;
+    if (this.directory.isAlive()) await sleep(ENDING_LOOK_MS);
+    if (this.directory.isAlive()) throw error;
+    reap(this.store, this.directory);
+    const { exit } = this.directory.readRecord();
+    if (exit === undefined) throw error;
+    return exit;
+  }
+
+  /** Switches it off at once; ends its process when that does not answer. */
+  async kill(): Promise<void> {
+    this.checkActive();
+    try {
+      await this.ask({ op: 'stop', graceMs: 0 }, KILL_MS);
+    } catch (error) {
+      if (!(error instanceof VexitError) || error.code === 'ERR_NOT_FOUND') throw error;
+      this.killProcess();
+    }
+    await this.ended();
+  }
+
+  private killProcess(): void {
+    if (!this.directory.isAlive()) return;
+    const { pid, processStart: started } = this.directory.readRecord();
+    // The lock says that there is a process; the start time says that this still is its id.
+    if (pid === undefined || processStart(pid) !== started) return;
+    try {
+      process.kill(pid, 'SIGKILL');
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+    }
+  }
+
+  private checkActive(): void {
+    reap(this.store, this.directory);
+    const { status } = this.directory.readRecord();
+    if (!isActive(status)) throw this.wrong('is not running');
+  }
+
+  /** Stops it, if it runs, and starts it. */
+  async restart(graceMs = STOP_GRACE_MS): Promise<void> {
+    reap(this.store, this.directory);
+    if (!isActive(this.directory.readRecord().status)) {
+      await this.start();
+      return;
+    }
+    await this.ask({ op: 'restart', graceMs }, graceMs + STOP_MARGIN_MS);
+  }
+
+  /** @throws VexitError ERR_VM_STATE unless it runs */
+  async pause(): Promise<void> {
+    await this.ask({ op: 'pause' });
+  }
+
+  /** @throws VexitError ERR_VM_STATE unless it is paused */
+  async resume(): Promise<void> {
+    await this.ask({ op: 'resume' });
+  }
+
+  /**
+   * Removes it and its files.
+   * @param force kills it first, and removes it even if its files are damaged
+   * @throws VexitError ERR_VM_STATE when it runs and is not to be killed
+   */
+  async remove(force = false): Promise<void> {
+    const lock = await this.directory.lock();
+    try {
+      if (this.directory.isAlive()) await this.endForRemoval(force);
+      await this.store.remove(this.directory);
+    } catch (error) {
+      // It was to be removed at its end, and that was quicker.
+      if (!(error instanceof VexitError) || error.code !== 'ERR_NOT_FOUND') throw error;
+    } finally {
+      lock.release();
+    }
+  }
+
+  private async endForRemoval(force: boolean): Promise<void> {
+    const { status } = this.directory.readRecord();
+    if (isActive(status)) {
+      if (!force) throw this.wrong(`is ${status}`, 'stop it first, or use: vexit rm -f');
+      await this.kill();
+    }
+    await this.ended();
+  }
+
+  /** @throws VexitError ERR_CONFIG, ERR_EXISTS */
+  async rename(name: string): Promise<void> {
+    const lock = await this.directory.lock();
+    try {
+      this.directory = await this.store.rename(this.directory, name);
+      // Its process finds the name by itself; only its title is older.
+      await ask(this.directory, { op: 'renamed' }, 2000).catch(() => undefined);
+    } finally {
+      lock.release();
+    }
+  }
+
+  /**
+   * Resolves with its end, which may have been long ago.
+   * @throws VexitError ERR_VM_STATE when it has never been started
+   */
+  async wait(): Promise<VmExit> {
+    for (;;) {
+      reap(this.store, this.directory);
+      const { status, exit } = this.directory.readRecord();
+      if (status === 'exited' && exit !== undefined) return exit;
+      if (!isActive(status)) throw this.wrong('has not been started');
+      try {
+        const { socket, value } = await ControlConnection.open(
+          this.directory,
+          { op: 'wait' },
+          Infinity,
+        );
+        socket.destroy();
+        return value as VmExit;
+      } catch (error) {
+        if (!(error instanceof VexitError)) throw error;
+        // Killed, just starting, or ended while it was asked: its files say so next time.
+      }
+      await sleep(POLL_MS);
+    }
+  }
+
+  /**
+   * What its console has said, as one or more pieces.
+   * @param signal ends following
+   */
+  logs(options: LogOptions = {}, signal?: AbortSignal): AsyncGenerator<Buffer> {
+    return readLog(this.directory, options, signal);
+  }
+
+  /** Connects to its console. @throws VexitError ERR_VM_STATE unless it runs */
+  async attach(): Promise<ControlConnection> {
+    this.checkActive();
+    return ControlConnection.open(this.directory, { op: 'attach' });
+  }
+
+  /** What it has done since power-on. @throws VexitError ERR_VM_STATE unless it runs */
+  async stats(): Promise<VmStats> {
+    this.checkActive();
+    return (await this.ask({ op: 'stats' })) as VmStats;
+  }
+
+  /** The threads of its process; none unless it runs. */
+  threads(): ThreadUsage[] {
+    const { pid } = this.directory.readRecord();
+    return pid === undefined || !this.directory.isAlive() ? [] : threadsOf(pid);
+  }
+
+  /** Changes what can be changed without starting it again. */
+  async update(change: VmUpdate): Promise<void> {
+    const { restart } = change;
+    const lock = await this.directory.lock();
+    try {
+      const policy = restart === undefined ? undefined : parseRestartPolicy(restart);
+      const { status } = await this.state();
+      if (change.balloon !== undefined && !isActive(status)) throw this.wrong('is not running');
+      if (isActive(status)) await this.ask({ op: 'update', ...change });
+      if (policy !== undefined) this.directory.writeConfig({ ...this.config, restart: policy });
+    } finally {
+      lock.release();
+    }
+  }
+
+  /** The ports it asks the host for, as "127.0.0.1:8080->80/tcp". */
+  ports(): string[] {
+    return netSettings(this.config.options)
+      .flatMap((settings) => ('publish' in settings ? (settings.publish ?? []) : []))
+      .map(
+        ({ hostAddress, hostPort, guestPort, protocol }) =>
+          `${hostAddress.includes(':') ? `[${hostAddress}]` : hostAddress}:${hostPort}->${guestPort}/${protocol}`,
+      );
+  }
+
+  /** Its restart policy as people write it. */
+  get restartPolicy(): string {
+    return formatRestartPolicy(this.config.restart);
+  }
+}

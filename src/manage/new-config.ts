@@ -1,0 +1,35 @@
+/** What a VM is created with. */
+import type { VirtualMachineOptions } from '../machine/config.js';
+import { randomId } from './paths.js';
+import { checkPlain, type VmConfig } from './records.js';
+import { NO_RESTART, type RestartPolicy } from './restart-policy.js';
+
+/** A VM that is to be managed. */
+export interface NewConfig {
+  /** As for `VirtualMachine.create`; plain data only, because it is kept in a file. */
+  readonly options: VirtualMachineOptions;
+  /** Default: `no`. */
+  readonly restart?: RestartPolicy;
+  /** Removes the VM when it has ended; default: false. */
+  readonly autoRemove?: boolean;
+  readonly detached?: boolean;
+  /** What goes to the log besides the console. */
+  readonly log?: VmConfig['log'];
+}
+
+/** @throws VexitError ERR_CONFIG for options that cannot be kept */
+export function newConfig(asked: NewConfig): VmConfig {
+  const { options, restart = NO_RESTART, autoRemove = false, detached = true, log } = asked;
+  checkPlain(options);
+  return {
+    version: 1,
+    id: randomId(),
+    created: new Date().toISOString(),
+    directory: process.cwd(),
+    restart,
+    autoRemove,
+    detached,
+    ...(log === undefined ? {} : { log }),
+    options,
+  };
+}
