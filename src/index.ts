@@ -132,3 +132,15 @@ export type { Publication, UserNetOptions } from './net/options.js';
 export type { NetTarget } from './net/policy/target.js';
 export type { FlowRequest, LookupRequest, NetEvent, NetRequest, Verdict } from './net/events.js';
 export type { Decide } from './net/policy/gate.js';
+
+// What the types above are made of.
+export type { GuestSource } from './guest/default-guest.js';
+export type { Doorbell } from './bus/device.js';
+export type { IoSegments } from './io/io-engine.js';
+export type { SegmentMemory } from './block/segments.js';
+export type { IoVectors } from './fs/io-vectors.js';
+export type { BalloonStatName } from './devices/virtio/balloon/balloon-layout.js';
+export type { NetRateLimit } from './devices/virtio/net/net-options.js';
+export type { RamCursor, RamWindow } from './devices/virtio/queue/guest-ram.js';
+export type { Filler } from './devices/virtio/queue/segments.js';
+export type { NetProtocol, Reason } from './net/events.js';

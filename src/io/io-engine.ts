@@ -2,7 +2,7 @@
 
 /** A list of pieces of host memory; the arrays may be longer than `count` and be used again. */
 export interface IoSegments {
-  /** At most {@link MAX_SEGMENTS}. */
+  /** At most `MAX_SEGMENTS`. */
   count: number;
   /** Addresses in this process, exact because they are below 2^47. */
   readonly addresses: Float64Array;

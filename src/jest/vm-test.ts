@@ -18,7 +18,8 @@ interface TestFramework {
 }
 
 type RegisterTest = (name: string, fn: () => Promise<void>, timeout: number) => void;
-type Body = (vm: TestVm) => Promise<void> | void;
+/** What a test does with its VM. */
+export type Body = (vm: TestVm) => Promise<void> | void;
 
 const TIMEOUT_MS = 60_000;
 /** Time to switch a VM off and to report before jest loses patience. */

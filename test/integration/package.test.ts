@@ -3,33 +3,17 @@
  * there by `require` and by `import`, with the devices and backends that the documents show.
  */
 import { execFile, execFileSync } from 'node:child_process';
-import {
-  cpSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  readdirSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
+import { readFileSync, readdirSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import os from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { transformSync } from 'esbuild';
 import { buildGuest } from '../support/guest-build';
 import { describeKvm } from '../support/kvm';
+import { PackedPackage } from '../support/packed';
 
 const ROOT = path.resolve(__dirname, '../..');
-/** What a checkout has, and the built addon, so that packing compiles no C. */
-const TREE = [
-  ...['package.json', 'package-lock.json', 'tsconfig.json', 'binding.gyp', 'native', 'src'],
-  ...['scripts', 'README.md', 'LICENSE', 'CHANGELOG.md'],
-  ...['build/Release/vexit.node', 'build/setup/addon.stamp'],
-];
 const EXAMPLES = {
   device: 'test/unit/virtio/example-device.ts',
   backend: 'test/unit/block/http-disk.ts',
@@ -60,56 +44,27 @@ async function main() {
 void main();
 `;
 
-let directory = '';
+let installed: PackedPackage;
 let server: Server;
 let url = '';
 const content = Buffer.alloc(64 * 1024);
 for (let i = 0; i < content.length; i += 512) content.writeUInt32LE(0x1000 + i / 512, i);
 
-function npm(cwd: string, ...args: string[]): string {
-  const env = { ...process.env, npm_config_update_notifier: 'false' };
-  return execFileSync('npm', args, {
-    cwd,
-    env,
-    encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-}
-
-/** Packs a copy: what packing puts beside the sources must not be seen by other tests. */
-function pack(): string {
-  const tree = path.join(directory, 'tree');
-  for (const name of TREE)
-    cpSync(path.join(ROOT, name), path.join(tree, name), { recursive: true });
-  symlinkSync(path.join(ROOT, 'node_modules'), path.join(tree, 'node_modules'));
-  npm(tree, 'pack', '--pack-destination', directory);
-  expect(existsSync(path.join(tree, 'prebuilds'))).toBe(false);
-  const [tarball] = readdirSync(directory).filter((name) => name.endsWith('.tgz'));
-  return path.join(directory, tarball!);
-}
-
 beforeAll(async () => {
-  directory = mkdtempSync(path.join(os.tmpdir(), 'vexit-package-'));
-  const user = path.join(directory, 'user');
-  mkdirSync(user);
-  writeFileSync(path.join(user, 'package.json'), '{ "name": "user", "version": "1.0.0" }');
-  npm(user, 'install', '--ignore-scripts', '--offline', '--no-audit', '--no-fund', pack());
+  installed = PackedPackage.install();
   for (const [name, file] of Object.entries(EXAMPLES)) {
     const source = readFileSync(path.join(ROOT, file), 'utf8');
-    writeFileSync(path.join(user, `${name}.ts`), source);
+    installed.write(`${name}.ts`, source);
     for (const [extension, format] of [
       ['cjs', 'cjs'],
       ['mjs', 'esm'],
     ] as const) {
       const { code } = transformSync(source, { loader: 'ts', format, target: 'node20' });
-      writeFileSync(path.join(user, `${name}.${extension}`), code);
+      installed.write(`${name}.${extension}`, code);
     }
   }
-  writeFileSync(
-    path.join(user, 'main.cjs'),
-    `const { VirtualMachine } = require('vexit');${PROGRAM}`,
-  );
-  writeFileSync(path.join(user, 'main.mjs'), `import { VirtualMachine } from 'vexit';${PROGRAM}`);
+  installed.write('main.cjs', `const { VirtualMachine } = require('vexit');${PROGRAM}`);
+  installed.write('main.mjs', `import { VirtualMachine } from 'vexit';${PROGRAM}`);
   server = createServer((request, response) => {
     const [, from, to] = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? '') ?? [];
     if (from === undefined || to === undefined) {
@@ -127,11 +82,11 @@ beforeAll(async () => {
 afterAll(() => {
   server.closeAllConnections();
   server.close();
-  rmSync(directory, { recursive: true, force: true });
+  installed.remove();
 });
 
 test('the package needs no other', () => {
-  const modules = path.join(directory, 'user/node_modules');
+  const modules = path.join(installed.user, 'node_modules');
   expect(readdirSync(modules).filter((name) => !name.startsWith('.'))).toEqual(['vexit']);
 });
 
@@ -145,8 +100,8 @@ test('its declarations are enough to compile the examples', () => {
     },
     files: Object.keys(EXAMPLES).map((name) => `${name}.ts`),
   };
-  const user = path.join(directory, 'user');
-  writeFileSync(path.join(user, 'tsconfig.json'), JSON.stringify(config));
+  const { user } = installed;
+  installed.write('tsconfig.json', JSON.stringify(config));
   const tsc = path.join(ROOT, 'node_modules/typescript/bin/tsc');
   let errors = '';
   try {
@@ -163,7 +118,7 @@ describeKvm('in a directory that has nothing but the package', () => {
     ['import', 'mjs'],
   ])('the example device and the HTTP backend work by %s', async (_, extension) => {
     const args = [`main.${extension}`, extension, buildGuest('virtio'), buildGuest('disk'), url];
-    const options = { cwd: path.join(directory, 'user'), timeout: 60_000 };
+    const options = { cwd: installed.user, timeout: 60_000 };
     const { stdout } = await promisify(execFile)(process.execPath, args, options);
     expect(stdout).toContain('answer=HELLO, WORLD\nanswered=3\n');
     expect(stdout).toContain('capacity=80\nread=0\nfirst=1003\ndifferent=0\nwritten=1\n');

@@ -18,7 +18,8 @@ export interface RamSource {
   discard(address: GuestAddress, length: number): void;
 }
 
-interface Window {
+/** A piece of RAM that one ArrayBuffer covers. */
+export interface RamWindow {
   readonly start: GuestAddress;
   readonly end: GuestAddress;
   readonly bytes: Uint8Array<ArrayBuffer>;
@@ -38,7 +39,7 @@ const LOOP_LIMIT = 64;
 /** RAM of the guest. One object a thread. */
 export class GuestRam {
   private readonly regions: HostRegion[];
-  private readonly windows: Window[] = [];
+  private readonly windows: RamWindow[] = [];
 
   constructor(private readonly source: RamSource) {
     this.regions = source.regions.map(({ start, size }) => ({
@@ -93,7 +94,7 @@ export class GuestRam {
   }
 
   /** The window that holds an address. */
-  find(address: GuestAddress): Window {
+  find(address: GuestAddress): RamWindow {
     for (const window of this.windows) {
       if (address >= window.start && address < window.end) return window;
     }
@@ -110,7 +111,7 @@ function outside(address: GuestAddress, length: number): RangeError {
  * accessed often. Accesses of two and four bytes are naturally aligned.
  */
 export class RamCursor {
-  private window: Window;
+  private window: RamWindow;
 
   /** @param address any address in RAM, usually where the cursor is going to be used */
   constructor(
@@ -120,7 +121,7 @@ export class RamCursor {
     this.window = ram.find(address);
   }
 
-  private at(address: GuestAddress): Window {
+  private at(address: GuestAddress): RamWindow {
     const { window } = this;
     if (address >= window.start && address < window.end) return window;
     return (this.window = this.ram.find(address));
