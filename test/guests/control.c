@@ -90,6 +90,10 @@ static void act(char command) {
     case 'S':
         put("spin\n");
         for (;;) counter++;
+    case 'w': /* waits for the power button: PWRBTN_STS of the PM1 event registers (ACPI 4.8.3.1.1) */
+        put("waiting\n");
+        while (!(inw(0x600) & 0x100)) {}
+        power_off();
     case 'h':
         put("hlt\n");
         halt();
