@@ -207,6 +207,37 @@ describe('available buffer notifications', () => {
     expect(bench.queue.more).toBe(false);
   });
 
+  test.each([false, true])(
+    'chains that were too few are no reason for a turn; the next one is (EVENT_IDX: %p)',
+    (eventIndex) => {
+      const bench = new QueueBench({ eventIndex });
+      bench.driver.send(ROOM);
+      bench.driver.send(ROOM);
+      const wantsThree = (): void => {
+        const tokens: number[] = [];
+        while (tokens.length < 3 && bench.queue.pop(bench.chain)) tokens.push(bench.chain.token);
+        if (tokens.length === 3) return;
+        for (const token of tokens.reverse()) {
+          bench.chain.token = token;
+          bench.queue.unpop(bench.chain);
+        }
+      };
+      bench.turn(wantsThree);
+      expect(bench.queue.more).toBe(false);
+      expect(bench.driver.usedFlags).toBe(0);
+      if (eventIndex) expect(bench.driver.availableEvent).toBe(2);
+      bench.queue.begin(true, 64);
+      wantsThree();
+      bench.queue.end(true);
+      bench.queue.rest();
+      expect(bench.queue.more).toBe(false);
+      if (eventIndex) expect(bench.driver.availableEvent).toBe(2);
+      bench.driver.send(ROOM);
+      bench.turn(wantsThree);
+      expect(bench.queue.inFlight).toBe(3);
+    },
+  );
+
   test('a turn that only pushes leaves kicks as they are', () => {
     const bench = new QueueBench();
     bench.driver.send(ROOM);

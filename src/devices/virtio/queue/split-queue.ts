@@ -126,6 +126,7 @@ export class SplitQueue implements QueueControl {
     this.nextAvailable = (at + 1) & 0xffff;
     this.taken++;
     this.budget--;
+    this.sawEmpty = false;
     this.inHand = head;
     chain.token = this.epoch * 2 ** 16 + head;
     return true;
@@ -192,9 +193,9 @@ export class SplitQueue implements QueueControl {
     const empty = this.sawEmpty && this.failure === undefined;
     if (polled) {
       this.drained = empty;
-      this.looked = empty ? this.nextAvailable : this.driver.load16(this.driverArea + 2);
+      this.looked = empty ? this.available : this.driver.load16(this.driverArea + 2);
     } else if (empty) {
-      this.allowKicks();
+      this.allowKicks(this.available);
     }
   }
 
@@ -212,7 +213,11 @@ export class SplitQueue implements QueueControl {
 
   rest(): void {
     this.begin(true, 0);
-    if (this.live && this.drained) this.allowKicks();
+    if (this.live && this.drained) {
+      // Chains that were put back lie between the two; turns since then may have gone past `looked`.
+      const left = (this.looked - this.nextAvailable) & 0xffff;
+      this.allowKicks(left <= this.entries ? this.looked : this.nextAvailable);
+    }
     this.live = false;
   }
 
@@ -237,15 +242,18 @@ export class SplitQueue implements QueueControl {
     this.device.store16(this.deviceArea, constants.USED_NO_NOTIFY);
   }
 
-  /** Asks for a kick for the next chain, then looks whether it has come in between (2.7.10). */
-  private allowKicks(): void {
+  /**
+   * Asks for a kick for the chain at `next`, then looks whether it has come in between (2.7.10). Chains
+   * before it that have been put back are too few for what the device waits with.
+   */
+  private allowKicks(next: number): void {
     if (this.eventIndex) {
-      this.device.store16(this.deviceArea + 4 + 8 * this.entries, this.nextAvailable);
+      this.device.store16(this.deviceArea + 4 + 8 * this.entries, next);
     } else if (this.words[QueueWord.Suppressed] !== 0) {
       this.words[QueueWord.Suppressed] = 0;
       this.device.store16(this.deviceArea, 0);
     }
-    this.more = this.driver.load16(this.driverArea + 2) !== this.nextAvailable;
+    this.more = this.driver.load16(this.driverArea + 2) !== next;
   }
 
   private fail(reason: string): false {
