@@ -124,8 +124,9 @@ export type {
 export type { FileSystemFactory } from './machine/virtio/make-backend.js';
 
 // Networks, see docs/net.md.
-export { parseInterface, type LanInterface } from './net/interface-option.js';
+export { parseInterface, type LanInterface, type TapInterface } from './net/interface-option.js';
 export type { LanNetOptions } from './net/lan/lan-options.js';
+export type { TapNetOptions } from './net/tap/tap-option.js';
 export { parseNetOption, parsePublish } from './net/options.js';
 export { parseAllowNet } from './net/policy/target.js';
 export type { Publication, UserNetOptions } from './net/options.js';

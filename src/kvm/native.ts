@@ -180,6 +180,30 @@ export interface NativeAddon extends NativeFs, NativePacket {
   tapSetOffload: (fd: number, offloads: number) => void;
   /** Opens a datagram socket of ICMP or ICMPv6, where net.ipv4.ping_group_range allows it. */
   pingSocket: (ipv4: boolean) => number;
+  /** Takes a queue of a device with several into use, or out of it. */
+  tapSetQueue: (fd: number, attached: boolean) => void;
+  /** Brings an interface up; an MTU of 0 is left as it is. */
+  tapBringUp: (name: string, mtu: number) => void;
+  /** Writes a batch of frames, see native/tap.h: how many were dealt with, or a negative errno. */
+  tapWrite(
+    fd: number,
+    segments: Uint32Array,
+    frames: Int32Array,
+    count: number,
+    heads: Uint8Array,
+  ): number;
+  /** Reads frames into buffers, see native/tap.h: how many, or a negative errno. */
+  tapRead(
+    fd: number,
+    segments: Uint32Array,
+    buffers: Uint32Array,
+    bufferCount: number,
+    mergeable: boolean,
+    frames: Uint32Array,
+    limit: number,
+    heads: Uint8Array,
+    rest: Uint8Array,
+  ): number;
 }
 
 /** The directory that holds package.json, from src/, dist/ or a bundle in dist/. */

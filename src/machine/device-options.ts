@@ -6,6 +6,7 @@ import type { RateLimit } from '../devices/virtio/index.js';
 import { shareTag } from '../fs/share-option.js';
 import type { LanNetOptions } from '../net/lan/lan-options.js';
 import type { UserNetOptions } from '../net/options.js';
+import type { TapNetOptions } from '../net/tap/tap-option.js';
 import type { Decide } from '../net/policy/gate.js';
 import type { UserModule } from './virtio/device-spec.js';
 import type { VsockSettings } from './vsock/vsock-option.js';
@@ -57,8 +58,11 @@ export interface UserNetSettings extends Omit<UserNetOptions, 'kind'>, Interface
 /** A network interface on a LAN: an Ethernet switch between VMs of this user, by name. */
 export interface LanNetSettings extends LanNetOptions, InterfaceSettings {}
 
+/** An interface on a TAP device of the host. */
+export interface TapNetSettings extends TapNetOptions, InterfaceSettings {}
+
 /** A network interface. */
-export type NetSettings = UserNetSettings | LanNetSettings;
+export type NetSettings = UserNetSettings | LanNetSettings | TapNetSettings;
 
 /** A directory that the guest sees, or a file system from a module. */
 export type ShareSettings = (

@@ -17,8 +17,9 @@ export interface GuestAttachments {
   readonly shares: readonly GuestShare[];
 }
 
-/** The address that a guest has on a network, and the way out through it. */
-function guestInterface(network: NetSource, name: string): GuestInterface {
+/** The address that a guest has on a network, and the way out through it; unknown behind a tap. */
+function guestInterface(network: NetSource, name: string): GuestInterface | undefined {
+  if (network.kind === 'tap') return undefined;
   if (network.kind === 'lan') {
     const { v4 } = lanAddresses(network.lan, network.host);
     return { name, address: `${v4.guest.toString()}/${v4.bits}`, gateway: NO_GATEWAY };
@@ -32,10 +33,12 @@ function guestInterface(network: NetSource, name: string): GuestInterface {
 /** Name servers: that of a user network knows the names of LANs too, and more. */
 function nameservers(
   networks: readonly NetSource[],
-  interfaces: readonly GuestInterface[],
+  interfaces: readonly (GuestInterface | undefined)[],
 ): string[] {
-  const user = interfaces.filter((_, i) => networks[i]!.kind === 'user');
-  if (user.length > 0) return user.map(({ gateway }) => gateway);
+  const user = interfaces.flatMap((one, i) =>
+    one !== undefined && networks[i]!.kind === 'user' ? [one.gateway] : [],
+  );
+  if (user.length > 0) return user;
   return networks.flatMap((network) =>
     network.kind === 'lan' ? [lanAddresses(network.lan, network.host).v4.gateway.toString()] : [],
   );
@@ -54,5 +57,9 @@ export function guestAttachments(
     const readOnly = 'hostPath' in share && share.readOnly === true;
     return [{ tag, path: guestPath, readOnly }];
   });
-  return { interfaces, nameservers: nameservers(networks, interfaces), shares };
+  return {
+    interfaces: interfaces.filter((one) => one !== undefined),
+    nameservers: nameservers(networks, interfaces),
+    shares,
+  };
 }

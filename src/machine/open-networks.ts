@@ -1,18 +1,23 @@
 /** From the network interfaces of the options to their plain descriptions. */
 import { randomBytes } from 'node:crypto';
-import {
-  parseMac,
-  type NetDeviceOptions,
-  type NetRateLimit,
-} from '../devices/virtio/net/net-options.js';
+import type { NetDeviceOptions, NetRateLimit } from '../devices/virtio/net/net-options.js';
 import { tryPort } from '../net/host/published-port.js';
 import { joinLan, type LanPlace } from '../net/lan/join.js';
 import { lanRange } from '../net/lan/lan-options.js';
-import { checkNetOptions, DEFAULT_NET, type UserNetOptions } from '../net/options.js';
+import { DEFAULT_NET, type UserNetOptions } from '../net/options.js';
 import type { Decide } from '../net/policy/gate.js';
 import { Cidr } from '../net/wire/address.js';
 import { VexitError } from '../util/errors.js';
-import type { LanNetSettings, NetSettings, UserNetSettings } from './device-options.js';
+import { openTap } from '../net/tap/open-tap.js';
+import { TAP_OFFLOADS } from '../net/tap/tap-network.js';
+import { closeSync } from 'node:fs';
+import type {
+  LanNetSettings,
+  NetSettings,
+  TapNetSettings,
+  UserNetSettings,
+} from './device-options.js';
+import { checkInterfaces } from './net-settings.js';
 import type { DeviceSpec, NetSource } from './virtio/device-spec.js';
 
 type NetSpec = Extract<DeviceSpec, { kind: 'net' }>;
@@ -39,15 +44,7 @@ async function userNet(
 ): Promise<NetSpec> {
   const { mac, tx, rx, ...rest } = settings;
   const options: UserNetOptions = { ...rest, kind: 'user' };
-  checkNetOptions(options);
   for (const publication of options.publish ?? []) await tryPort(publication);
-  if (mac !== undefined && parseMac(mac) === undefined) {
-    throw new VexitError(
-      'ERR_CONFIG',
-      `${mac} is not a unicast MAC address`,
-      'write it as 52:54:00:12:34:56',
-    );
-  }
   return {
     kind: 'net',
     options: {
@@ -70,7 +67,24 @@ function lanNet(settings: LanNetSettings, place: LanPlace): NetSpec {
   return { kind: 'net', options, network: place };
 }
 
-function range(network: NetSource): Cidr {
+function tapNet(settings: TapNetSettings, undo: { push(close: () => void): unknown }): NetSpec {
+  const { mac = randomMac(), mtu, tx, rx } = settings;
+  const network = openTap(settings);
+  undo.push(() => network.fds.forEach((fd) => closeSync(fd)));
+  return {
+    kind: 'net',
+    options: {
+      ...{ mac, offloads: TAP_OFFLOADS, queuePairs: network.fds.length },
+      ...(mtu === undefined ? {} : { mtu }),
+      ...limits(tx, rx),
+    },
+    network,
+  };
+}
+
+/** The addresses of a network; unknown behind a tap. */
+function range(network: NetSource): Cidr | undefined {
+  if (network.kind === 'tap') return undefined;
   if (network.kind === 'lan') return lanRange(network.lan);
   return Cidr.of(network.options.net ?? DEFAULT_NET);
 }
@@ -79,10 +93,15 @@ function range(network: NetSource): Cidr {
 function refuseOverlap(specs: readonly NetSpec[]): void {
   for (const [i, { network }] of specs.entries()) {
     if (network.kind !== 'lan') continue;
-    const lan = range(network);
+    const lan = lanRange(network.lan);
     for (const [k, { network: other }] of specs.entries()) {
-      const [first, second] = [lan, range(other)];
-      if (i === k || !(first.contains(second.base) || second.contains(first.base))) continue;
+      const second = range(other);
+      if (
+        i === k ||
+        second === undefined ||
+        !(lan.contains(second.base) || second.contains(lan.base))
+      )
+        continue;
       throw new VexitError(
         'ERR_CONFIG',
         `LAN ${network.lan} has addresses of ${lan.toString()}, as another network of this VM`,
@@ -110,6 +129,7 @@ export async function openNetworks(
   name: string | undefined,
   undo: { push(leave: () => void): unknown },
 ): Promise<OpenNetwork[]> {
+  checkInterfaces(settings);
   const places = new Map<NetSettings, LanPlace>();
   for (const net of settings) {
     if (net.kind !== 'lan') continue;
@@ -121,6 +141,8 @@ export async function openNetworks(
   for (const net of settings) {
     if (net.kind === 'lan') {
       networks.push({ spec: lanNet(net, places.get(net)!), decide: undefined });
+    } else if (net.kind === 'tap') {
+      networks.push({ spec: tapNet(net, undo), decide: undefined });
     } else {
       const { decide, ...options } = net;
       networks.push({ spec: await userNet(options, [...places.values()]), decide });

@@ -37,6 +37,10 @@ export interface NetOffloads {
   readonly tso4: boolean;
   /** The same over IPv6. */
   readonly tso6: boolean;
+  /** Long TCP frames with the CWR bit of congestion notification; needs one of the two. */
+  readonly ecn?: boolean;
+  /** UDP datagrams that are cut into fragments later; needs `csum`. */
+  readonly ufo?: boolean;
 }
 
 /** No offload: what a driver that negotiates nothing takes. */

@@ -93,7 +93,10 @@ export function parsePublish(text: string): Publication {
 export function parseNetOption(text: string): UserNetOptions {
   const [kind, ...settings] = text.split(',');
   if (kind !== 'user') {
-    fail(`unknown network "${kind!}"`, `write lan=NAME, user, or user with settings: ${KEYS}`);
+    fail(
+      `unknown network "${kind!}"`,
+      `write lan=NAME, tap=NAME, user, or user with settings: ${KEYS}`,
+    );
   }
   const options: { -readonly [K in keyof UserNetOptions]: UserNetOptions[K] } = { kind: 'user' };
   const seen = new Set<string>();

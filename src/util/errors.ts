@@ -9,6 +9,7 @@ export type ErrorCode =
   | 'ERR_CMDLINE'
   | 'ERR_MEMORY'
   | 'ERR_DISK'
+  | 'ERR_NET'
   | 'ERR_GUEST_BUILD'
   | 'ERR_STATE'
   | 'ERR_VCPU'

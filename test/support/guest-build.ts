@@ -39,6 +39,7 @@ const RECIPES = {
   virtio: linux('virtio.c'),
   vsock: linux('vsock.c'),
   disk: linux('disk.c'),
+  net: linux('net.c'),
   flood: linux('flood.c'),
   lan: linux('lan.c'),
 } as const satisfies Record<string, Recipe>;

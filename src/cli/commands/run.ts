@@ -45,7 +45,8 @@ export const RUN_OPTIONS = {
     array: true,
     nargs: 1,
     alias: 'n',
-    describe: 'Network interface: user,host=off,mtu=9000,..., lan=NAME or none; may be repeated',
+    describe:
+      'Network: user,host=off,..., tap=NAME,mac=...,queues=2, lan=NAME or none; may be repeated',
   },
   publish: {
     type: 'string',

@@ -14,6 +14,7 @@ import type { IoEngineKind } from '../../io/index.js';
 import type { LanPlace } from '../../net/lan/join.js';
 import type { LanListing } from '../../net/lan/lan-names.js';
 import type { UserNetOptions } from '../../net/options.js';
+import type { OpenTap } from '../../net/tap/open-tap.js';
 import type { VsockConfig } from '../vsock/vsock-option.js';
 
 /** Something that a module of a library user exports, see docs/devices/virtio.md. */
@@ -39,7 +40,8 @@ export type NetSource =
       /** LANs that the guest is also on: their names are known here too. */
       readonly lans: readonly LanListing[];
     }
-  | LanPlace;
+  | LanPlace
+  | OpenTap;
 
 /** What a shared directory shows. */
 export type ShareSource =

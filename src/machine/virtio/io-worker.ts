@@ -46,6 +46,7 @@ class IoWorker {
       const log = (message: string): void => post({ type: 'log', message });
       const surroundings: BackendSurroundings = {
         log,
+        queues,
         decisions: data.deciders.get(i),
         onNetwork: (event) => post({ type: 'network', slot: i, event }),
       };

@@ -8,9 +8,10 @@ import { FuseServer, HostDirectory, type FileSystem } from '../../fs/index.js';
 import { SiteLog } from '../../devices/virtio/site-log.js';
 import { native } from '../../kvm/native.js';
 import type { NetEvent } from '../../net/events.js';
-import type { NetBackend } from '../../net/net-backend.js';
+import type { AnyNetwork } from '../../net/kernel-network.js';
 import { LanNames } from '../../net/lan/lan-names.js';
 import { decideOverPort } from '../../net/policy/decisions.js';
+import { TapNetwork } from '../../net/tap/tap-network.js';
 import { UserNetwork } from '../../net/user-network.js';
 import type { DeviceSpec, DiskSource, NetSource, ShareSource, UserModule } from './device-spec.js';
 import type { VsockBackend } from '../../devices/virtio/vsock/host-backend.js';
@@ -23,7 +24,7 @@ export interface DeviceBackend {
   readonly block?: BlockBackend;
   readonly pmemFlush?: PmemFlush;
   /** By pair of queues. */
-  readonly networks?: readonly NetBackend[];
+  readonly networks?: readonly (AnyNetwork | undefined)[];
   readonly fileServer?: RequestServer;
   readonly vsock?: VsockBackend;
 }
@@ -32,6 +33,8 @@ export interface DeviceBackend {
 export interface BackendSurroundings {
   /** Takes a line for the machine's log. */
   readonly log: (message: string) => void;
+  /** The device's queues that this thread serves. */
+  readonly queues: readonly number[];
   readonly onNetwork: (event: NetEvent) => void;
   /** Where the owner's callback answers, if there is one. */
   readonly decisions: MessagePort | undefined;
@@ -74,15 +77,22 @@ function fileFlush(fd: number, io: IoServices): PmemFlush {
   };
 }
 
-async function openNetwork(
+/** Networks by pair of queues, of the pairs that this thread serves. */
+async function openNetworks(
   source: NetSource,
-  { decisions, onNetwork }: BackendSurroundings,
-): Promise<NetBackend> {
+  { queues, decisions, onNetwork }: BackendSurroundings,
+): Promise<(AnyNetwork | undefined)[]> {
+  if (source.kind === 'tap') {
+    const { name, fds } = source;
+    return fds.map((_, pair) =>
+      queues.includes(2 * pair) ? new TapNetwork(`tap ${name}`, fds, pair) : undefined,
+    );
+  }
   if (source.kind === 'lan') {
     const { LanNetwork } = await import('../../net/lan/lan-network.js');
     const network = new LanNetwork(source);
     network.open();
-    return network;
+    return [network];
   }
   const names = source.lans.length === 0 ? undefined : new LanNames(source.lans);
   const network = new UserNetwork(source.options, {
@@ -92,7 +102,7 @@ async function openNetwork(
     openPing: (ipv4) => native().pingSocket(ipv4),
   });
   await network.open();
-  return network;
+  return [network];
 }
 
 async function openShare(
@@ -120,7 +130,7 @@ export async function makeBackend(
     case 'pmem':
       return spec.fd === undefined ? {} : { pmemFlush: fileFlush(spec.fd, io) };
     case 'net':
-      return { networks: [await openNetwork(spec.network, surroundings)] };
+      return { networks: await openNetworks(spec.network, surroundings) };
     case 'fs':
       return { fileServer: await openShare(spec.source, surroundings) };
     case 'vsock':

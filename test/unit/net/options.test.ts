@@ -1,4 +1,5 @@
 /** What people write about networks, and what they are told when it is wrong. */
+import { parseInterface } from '../../../src/net/interface-option.js';
 import { parseNetOption, parsePublish, checkNetOptions } from '../../../src/net/options.js';
 import { Rules } from '../../../src/net/policy/rules.js';
 import { NameCache } from '../../../src/net/policy/name-cache.js';
@@ -105,10 +106,27 @@ describe('--net', () => {
     });
     expect(structuredClone(options)).toEqual(options);
     expect(parseNetOption('user')).toEqual({ kind: 'user' });
+    const mac = '52:54:00:00:00:01';
+    expect(parseInterface('tap=tap0')).toEqual({ kind: 'tap', name: 'tap0' });
+    expect(parseInterface(`tap=tap0,mac=${mac},mtu=9000,queues=2`)).toEqual({
+      ...{ kind: 'tap', name: 'tap0', mac, mtu: 9000, queues: 2 },
+    });
   });
 
   test.each([
     ['bridge', 'unknown network "bridge"'],
+    ['user=me', 'unknown network "user=me"'],
+    ['tap', '"" is not the name of an interface'],
+    ['tap=a/b', '"a/b" is not the name of an interface'],
+    ['tap=vm%d', '"vm%d" is not the name of an interface'],
+    ['tap=sixteen-letters-', 'the name of tap "sixteen-letters-" is too long'],
+    ['tap=tap0,host=on', 'unknown setting "host" of a tap'],
+    ['tap=tap0,mtu=67', 'an MTU of 67 does not work'],
+    ['tap=tap0,mtu=65522', 'an MTU of 65522 does not work'],
+    ['tap=tap0,queues=0', '0 queues do not work'],
+    ['tap=tap0,queues=9', '9 queues do not work'],
+    ['tap=tap0,queues=two', 'queues=two is not a number'],
+    ['tap=tap0,mac=a,mac=b', 'network setting mac is given twice'],
     ['user,colour=red', 'unknown network setting "colour"'],
     ['user,host=maybe', 'host=maybe is neither on nor off'],
     ['user,mtu=many', 'mtu=many is not a number'],
@@ -121,7 +139,7 @@ describe('--net', () => {
     ['user,dns=ns.example.org', '"ns.example.org" is not the address of a name server'],
     ['user,max-connections=0', '0 connections do not work'],
   ])('%s: %s', (text, message) => {
-    expect(refusal(() => parseNetOption(text))).toBe(message);
+    expect(refusal(() => parseInterface(text))).toBe(message);
   });
 
   test('a port that is published twice is refused', () => {

@@ -8,9 +8,11 @@ import {
   type NetBackend,
   type NetOffloads,
 } from '../../../src/net/net-backend.js';
+import type { AnyNetwork } from '../../../src/net/kernel-network.js';
 import { HEADER_BYTES, NetFeature } from '../../../src/devices/virtio/net/net-layout.js';
 import { NetDevice } from '../../../src/devices/virtio/net/net.js';
 import type { NetDeviceOptions } from '../../../src/devices/virtio/net/net-options.js';
+import type { FakeRam } from './fake-ram.js';
 import { MmioBench, RING_BITS } from './mmio-bench.js';
 import type { Buffer as Piece } from './ring-driver.js';
 
@@ -26,6 +28,8 @@ export interface Sent {
   readonly bytes: number[];
   readonly meta: FrameMeta;
 }
+
+const zero = (): number => 0;
 
 export class FakeBackend implements NetBackend {
   readonly mtu = 1500;
@@ -85,15 +89,26 @@ export function ethernet(to: readonly number[], length = 60): number[] {
   return [...to, ...Array.from({ length: length - to.length }, (_, i) => i % 251)];
 }
 
+/** What a bench is made of, where it is not the usual. */
+export interface NetBenchParts {
+  readonly networks: readonly AnyNetwork[];
+  readonly ram?: FakeRam;
+  readonly now?: () => number;
+}
+
 export class NetBench extends MmioBench<NetDevice> {
   readonly backends: FakeBackend[];
 
-  constructor(options: Partial<NetDeviceOptions> = {}) {
+  constructor(options: Partial<NetDeviceOptions> = {}, parts?: NetBenchParts) {
     const { queuePairs = 1, offloads = OFFLOADS } = options;
     const backends = Array.from({ length: queuePairs }, () => new FakeBackend(offloads));
-    super(new NetDevice({ mac: MAC, offloads, ...options }, backends, () => 0), {
-      processLater: (queue, milliseconds) => this.later.push([queue, milliseconds]),
-    });
+    const networks = parts?.networks ?? backends;
+    const device = new NetDevice({ mac: MAC, offloads, ...options }, networks, parts?.now ?? zero);
+    super(
+      device,
+      { processLater: (queue, milliseconds) => this.later.push([queue, milliseconds]) },
+      parts?.ram,
+    );
     this.backends = backends;
   }
 

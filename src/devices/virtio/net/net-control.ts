@@ -32,11 +32,15 @@ export class NetControl {
   private readonly scratch = new Uint8Array(MAC_TABLE_LIMIT * MAC_BYTES);
   private readonly scratchView = new DataView(this.scratch.buffer);
 
-  /** @param queuePairs the most that the device has */
+  /**
+   * @param queuePairs the most that the device has
+   * @param usePairs takes so many into use
+   */
   constructor(
     private readonly context: DeviceContext,
     private readonly filter: RxFilter,
     private readonly queuePairs: number,
+    private readonly usePairs: (pairs: number) => void,
   ) {
     const { state } = context;
     this.view = new DataView(state.buffer, state.byteOffset, state.byteLength);
@@ -133,7 +137,7 @@ export class NetControl {
     if (data.read(this.scratch, 0, 2) < 2) return false;
     const pairs = this.scratchView.getUint16(0, true);
     if (pairs < 1 || pairs > this.queuePairs) return false;
-    this.view.setUint32(StateField.QueuePairs, pairs, true);
+    this.usePairs(pairs);
     return true;
   }
 

@@ -17,6 +17,8 @@ export interface TxOffloads {
   readonly csum: boolean;
   readonly tso4: boolean;
   readonly tso6: boolean;
+  readonly ufo: boolean;
+  readonly ecn: boolean;
 }
 
 /**
@@ -48,9 +50,27 @@ export function readHeader(
       return offloads.tso4 && meta.needsCsum && meta.gsoSize > 0;
     case GsoType.Tcp6:
       return offloads.tso6 && meta.needsCsum && meta.gsoSize > 0;
+    case GsoType.Udp:
+      return offloads.ufo && meta.needsCsum && meta.gsoSize > 0;
     default:
       return false;
   }
+}
+
+/**
+ * Makes a driver's header one that the host's kernel can have: what {@link readHeader} did not look at
+ * is cleared.
+ */
+export function cleanHeader(
+  header: DataView,
+  offloads: TxOffloads,
+  meta: Readonly<FrameMeta>,
+): void {
+  const ecn = offloads.ecn && meta.gsoType !== GsoType.None && meta.gsoType !== GsoType.Udp;
+  const type = header.getUint8(HeaderField.GsoType) & (ecn ? 0xff : ~GSO_ECN);
+  header.setUint8(HeaderField.GsoType, type);
+  header.setUint8(HeaderField.Flags, meta.needsCsum ? HeaderFlag.NeedsCsum : 0);
+  header.setUint16(HeaderField.NumBuffers, 0, true);
 }
 
 /** Writes the header of a frame for the driver; `num_buffers` is the caller's. */

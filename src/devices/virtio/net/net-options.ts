@@ -68,6 +68,8 @@ export function offeredFeatures(options: NetDeviceOptions): number[] {
     features.push(NetFeature.Csum, NetFeature.GuestCsum, NetFeature.ControlGuestOffloads);
     if (offloads.tso4) features.push(NetFeature.HostTso4, NetFeature.GuestTso4);
     if (offloads.tso6) features.push(NetFeature.HostTso6, NetFeature.GuestTso6);
+    if (offloads.ecn === true) features.push(NetFeature.HostEcn, NetFeature.GuestEcn);
+    if (offloads.ufo === true) features.push(NetFeature.HostUfo, NetFeature.GuestUfo);
   }
   return features;
 }

@@ -10,9 +10,11 @@ import {
   plainMeta,
   type GuestFrame,
   type GuestPort,
+  NO_OFFLOADS,
   type NetBackend,
   type NetOffloads,
 } from '../../../net/net-backend.js';
+import { isKernelNetwork, type AnyNetwork } from '../../../net/kernel-network.js';
 import { DeviceType } from '../constants.js';
 import {
   readLittleEndian,
@@ -22,8 +24,8 @@ import {
 } from '../device.js';
 import type { DescriptorChain } from '../queue/descriptor-chain.js';
 import type { VirtQueue } from '../queue/virt-queue.js';
-import { TokenBucket } from '../token-bucket.js';
 import { ChainFrame } from './chain-frame.js';
+import { KernelPair, type PairDevice } from './kernel-pair.js';
 import { NetControl } from './net-control.js';
 import { FILTER_BYTES, RxFilter } from './net-filter.js';
 import { readHeader, type TxOffloads } from './net-header.js';
@@ -37,6 +39,7 @@ import {
   NetFeature,
   StateField,
 } from './net-layout.js';
+import { Direction, NetLimits, type NetLimitOptions } from './net-limits.js';
 import { FEATURE_RULES, offeredFeatures, parseMac, type NetDeviceOptions } from './net-options.js';
 import { Delivery, NetReceiver } from './net-receiver.js';
 
@@ -55,14 +58,16 @@ const QUEUE_SIZE = 256;
 const CONTROL_QUEUE_SIZE = 64;
 /** Frames that a backend answers with while it is handed one, kept until that turn is over. */
 const PENDING_LIMIT = 256;
+/** What the driver can take, from the beginning and by the control queue. */
+const GUEST_OFFLOADS = [
+  NetFeature.GuestCsum,
+  NetFeature.GuestTso4,
+  NetFeature.GuestTso6,
+  NetFeature.GuestEcn,
+  NetFeature.GuestUfo,
+];
 /** Ethernet header with a tag, before the packet that the MTU counts. */
 const LINK_BYTES = 18;
-
-/** Index of a direction's first token bucket. */
-enum Direction {
-  Tx = 0,
-  Rx = 2,
-}
 
 /** One pair of queues, as its backend sees it. */
 class Port implements GuestPort {
@@ -110,7 +115,13 @@ export class NetDevice implements VirtioDevice {
   private readonly headerView = new DataView(this.header.buffer);
   private readonly head = new Uint8Array(FILTER_BYTES);
   private readonly ack = new Uint8Array(1);
-  private buckets: (TokenBucket | undefined)[] = [];
+  private limits!: NetLimits;
+  /** By pair: what hands frames over one by one, or what reads and writes guest memory. */
+  private readonly backends: (NetBackend | undefined)[];
+  private kernelPairs: (KernelPair | undefined)[] = [];
+  private held = false;
+  private offloadBits = 0;
+  private offloads = NO_OFFLOADS;
   /** The receive queue whose turn it is, if one has its turn. */
   private turn: VirtQueue | undefined;
   private sending = false;
@@ -123,7 +134,7 @@ export class NetDevice implements VirtioDevice {
    */
   constructor(
     private readonly options: NetDeviceOptions,
-    private readonly backends: readonly (NetBackend | undefined)[] = [],
+    private readonly networks: readonly (AnyNetwork | undefined)[] = [],
     private readonly now: () => number = () => performance.now(),
   ) {
     const mac = parseMac(options.mac);
@@ -131,6 +142,9 @@ export class NetDevice implements VirtioDevice {
     this.mac = mac;
     this.pairs = options.queuePairs ?? 1;
     this.features = offeredFeatures(options);
+    this.backends = networks.map((network) =>
+      network === undefined || isKernelNetwork(network) ? undefined : network,
+    );
     const queues = Array.from({ length: 2 * this.pairs }, () => QUEUE_SIZE);
     this.queueSizes = [...queues, CONTROL_QUEUE_SIZE];
     this.queueGroups = [...queues.map((_, i) => Math.floor(i / 2)), 0];
@@ -143,18 +157,45 @@ export class NetDevice implements VirtioDevice {
     const at = state.byteOffset + StateField.Counters;
     this.counters = new Float64Array(state.buffer, at, Counter.Count);
     this.filter = new RxFilter(state);
-    this.control = new NetControl(context, this.filter, this.pairs);
+    this.control = new NetControl(context, this.filter, this.pairs, (pairs) =>
+      this.setPairs(pairs),
+    );
     this.chain = context.createChain();
     this.receiver = new NetReceiver(context, 0);
-    const { tx, rx } = this.options;
-    this.buckets = [tx?.bytes, tx?.frames, rx?.bytes, rx?.frames].map((limit, i) =>
-      limit === undefined
-        ? undefined
-        : new TokenBucket(state, StateField.Buckets + i * TokenBucket.STATE_BYTES, limit, this.now),
-    );
+    this.limits = new NetLimits(state, this.now, this.options);
     // The first thread finds a block that is all zero.
     if (this.view.getUint16(ConfigField.MaxQueuePairs, true) === 0) this.powerOn();
     this.backends.forEach((backend, pair) => backend?.attach(new Port(this, pair)));
+    this.kernelPairs = this.networks.map((network, pair) =>
+      network !== undefined && isKernelNetwork(network)
+        ? new KernelPair(this.pairDevice(), network, pair)
+        : undefined,
+    );
+  }
+
+  private pairDevice(): PairDevice {
+    const { context, counters, limits } = this;
+    const linkUp = (): boolean => this.linkUp;
+    const guestOffloads = (): NetOffloads => this.guestOffloads;
+    const txOffloads = (): TxOffloads => this.txOffloads;
+    const pairsInUse = (): number => this.pairsInUse;
+    return {
+      ...{ context, counters, limits },
+      get linkUp() {
+        return linkUp();
+      },
+      get guestOffloads() {
+        return guestOffloads();
+      },
+      get txOffloads() {
+        return txOffloads();
+      },
+      get pairsInUse() {
+        return pairsInUse();
+      },
+      wants: (head, at, bytes) => this.wants(head, at, bytes),
+      setLink: (up) => this.setLink(up),
+    };
   }
 
   private powerOn(): void {
@@ -176,8 +217,7 @@ export class NetDevice implements VirtioDevice {
   }
 
   driverOk(): void {
-    const wanted = [NetFeature.GuestCsum, NetFeature.GuestTso4, NetFeature.GuestTso6];
-    const on = wanted.filter((bit) => this.context.hasFeature(bit));
+    const on = GUEST_OFFLOADS.filter((bit) => this.context.hasFeature(bit));
     const bits = on.reduce((sum, bit) => sum + 2 ** bit, 0);
     this.view.setUint32(StateField.GuestOffloads, bits, true);
   }
@@ -189,12 +229,17 @@ export class NetDevice implements VirtioDevice {
   /** What the driver takes now. */
   get guestOffloads(): NetOffloads {
     const bits = this.view.getUint32(StateField.GuestOffloads, true);
+    if (bits === this.offloadBits) return this.offloads;
     const on = (bit: number): boolean => (bits & (1 << bit)) !== 0;
-    return {
+    this.offloadBits = bits;
+    this.offloads = {
       csum: on(NetFeature.GuestCsum),
       tso4: on(NetFeature.GuestTso4),
       tso6: on(NetFeature.GuestTso6),
+      ecn: on(NetFeature.GuestEcn),
+      ufo: on(NetFeature.GuestUfo),
     };
+    return this.offloads;
   }
 
   process(queue: VirtQueue): void {
@@ -216,6 +261,20 @@ export class NetDevice implements VirtioDevice {
     return several ? this.view.getUint32(StateField.QueuePairs, true) : 1;
   }
 
+  /** A pair comes into use after its network has been attached, and goes out of use before. */
+  private setPairs(pairs: number): void {
+    const [first] = this.kernelPairs;
+    const before = this.view.getUint32(StateField.QueuePairs, true);
+    if (pairs > before) first?.usePairs(pairs);
+    this.view.setUint32(StateField.QueuePairs, pairs, true);
+    if (pairs < before) first?.usePairs(pairs);
+    // Buffers that were offered before there was a use for them.
+    for (let pair = before; pair < pairs; pair++) {
+      this.context.processLater(2 * pair, 0);
+      this.context.processLater(2 * pair + 1, 0);
+    }
+  }
+
   private serveControl(queue: VirtQueue): void {
     const { chain } = this;
     while (queue.pop(chain)) {
@@ -235,6 +294,8 @@ export class NetDevice implements VirtioDevice {
       csum: context.hasFeature(NetFeature.Csum),
       tso4: context.hasFeature(NetFeature.HostTso4),
       tso6: context.hasFeature(NetFeature.HostTso6),
+      ufo: context.hasFeature(NetFeature.HostUfo),
+      ecn: context.hasFeature(NetFeature.HostEcn),
     };
   }
 
@@ -242,19 +303,22 @@ export class NetDevice implements VirtioDevice {
     const { chain } = this;
     const pair = (queue.index - 1) / 2;
     const backend = this.backends[pair];
-    if (backend === undefined) return;
+    if (backend === undefined) {
+      this.kernelPairs[pair]?.send(queue);
+      return;
+    }
     const offloads = this.txOffloads;
     this.sending = true;
     try {
       while (backend.busy !== true && queue.pop(chain)) {
         const { length } = chain.readable;
-        const wait = this.delay(Direction.Tx, length);
+        const wait = this.limits.delay(Direction.Tx, length);
         if (wait > 0) {
           queue.unpop(chain);
           this.context.processLater(queue.index, wait);
           break;
         }
-        this.charge(Direction.Tx, length);
+        this.limits.charge(Direction.Tx, length);
         this.sendOne(backend, offloads);
         queue.push(chain.token, 0);
       }
@@ -284,21 +348,8 @@ export class NetDevice implements VirtioDevice {
     counters[Counter.TxBytes]! += length;
   }
 
-  /**
-   * Milliseconds to wait before so many bytes may pass in a direction. A frame larger than the burst
-   * passes when the bucket is full.
-   */
-  private delay(direction: Direction, bytes: number): number {
-    const byBytes = tokenWait(this.buckets[direction], bytes);
-    return Math.max(byBytes, tokenWait(this.buckets[direction + 1], 1));
-  }
-
-  private charge(direction: Direction, bytes: number): void {
-    this.buckets[direction]?.take(bytes);
-    this.buckets[direction + 1]?.take(1);
-  }
-
   private offerRoom(queue: VirtQueue): void {
+    this.kernelPairs[queue.index / 2]?.fill(queue);
     this.turn = queue;
     try {
       this.backends[queue.index / 2]?.onRoom();
@@ -318,12 +369,13 @@ export class NetDevice implements VirtioDevice {
 
   /** A frame for the guest from the backend of a pair; false when there is no buffer for it now. */
   receive(pair: number, frame: GuestFrame): boolean {
+    if (this.held) return false;
     if (!this.linkUp) return this.count(Counter.RxDropped);
     if (!this.wanted(frame)) return this.count(Counter.RxFiltered);
     // A turn of the transmit queue is going on: no other can begin.
     if (this.sending) return this.keep(pair, frame);
     const length = frame.headerLength + frame.payloadLength;
-    const wait = this.delay(Direction.Rx, length);
+    const wait = this.limits.delay(Direction.Rx, length);
     if (wait > 0) {
       this.context.processLater(2 * pair, wait);
       return false;
@@ -338,7 +390,7 @@ export class NetDevice implements VirtioDevice {
       });
     }
     if (result === Delivery.NoRoom) return false;
-    this.charge(Direction.Rx, length);
+    this.limits.charge(Direction.Rx, length);
     if (result === Delivery.Dropped) return this.count(Counter.RxDropped);
     this.counters[Counter.RxPackets]!++;
     this.counters[Counter.RxBytes]! += length;
@@ -363,6 +415,18 @@ export class NetDevice implements VirtioDevice {
     return this.filter.accepts(bytes, context.hasFeature(NetFeature.ControlVlan));
   }
 
+  /** The same for a frame whose first bytes are in an array. */
+  private wants(source: Uint8Array, at: number, bytes: number): boolean {
+    const { head, context } = this;
+    if (!context.hasFeature(NetFeature.ControlRx) && !context.hasFeature(NetFeature.ControlVlan)) {
+      return true;
+    }
+    const length = Math.min(bytes - HEADER_BYTES, FILTER_BYTES);
+    for (let i = 0; i < length; i++) head[i] = source[at + i]!;
+    const vlans = context.hasFeature(NetFeature.ControlVlan);
+    return this.filter.accepts(length === FILTER_BYTES ? head : head.subarray(0, length), vlans);
+  }
+
   /** Keeps a copy of a frame until the turn of the transmit queue is over. */
   private keep(pair: number, frame: GuestFrame): boolean {
     if (this.pending.length >= PENDING_LIMIT) return false;
@@ -383,6 +447,14 @@ export class NetDevice implements VirtioDevice {
   /** Host side: takes the link up or down. */
   setLink(up: boolean): void {
     this.changeStatus((status) => (up ? status | LinkStatus.Up : status & ~LinkStatus.Up));
+    // What comes for a link that is down is thrown away where the queues are served.
+    for (let pair = 0; pair < this.pairs; pair++) this.context.processLater(2 * pair, 0);
+  }
+
+  /** Host side: limits from now on, in this thread. @throws RangeError when they make no sense */
+  setRateLimits(limits: NetLimitOptions): void {
+    this.limits.set(limits);
+    for (let queue = 0; queue < 2 * this.pairs; queue++) this.context.processLater(queue, 0);
   }
 
   /** Host side: asks the driver to announce itself, as after a move to another host (5.1.6.5.4). */
@@ -418,13 +490,19 @@ export class NetDevice implements VirtioDevice {
     };
   }
 
-  async close(): Promise<void> {
-    await Promise.all(this.backends.map(async (backend) => backend?.close()));
+  /** Frames wait at the host until {@link release}. */
+  hold(): Promise<void> {
+    this.held = true;
+    for (const pair of this.kernelPairs) pair?.hold();
+    return Promise.resolve();
   }
-}
 
-function tokenWait(bucket: TokenBucket | undefined, count: number): number {
-  if (bucket === undefined) return 0;
-  bucket.available();
-  return bucket.wait(count);
+  release(): void {
+    this.held = false;
+    for (const pair of this.kernelPairs) pair?.release();
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.networks.map(async (network) => network?.close()));
+  }
 }
