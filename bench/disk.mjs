@@ -2,11 +2,10 @@
 // under QEMU microvm with and without an I/O thread, alternated. The file is in the page cache: what
 // is compared is the way of a request through the VMM.
 import { closeSync, ftruncateSync, openSync, writeSync } from 'node:fs';
-import { readFileSync, readdirSync } from 'node:fs';
 import { cli, guest, scratch } from './lib/build.mjs';
 import { hasProgram, QEMU } from './lib/facts.mjs';
 import { fixed, summary, table } from './lib/stats.mjs';
-import { QEMU_ARGS, prefixed, watch } from './lib/vmms.mjs';
+import { QEMU_ARGS, prefixed, serviceTime, watch } from './lib/vmms.mjs';
 
 const FILE_BYTES = 64 * 2 ** 20;
 const MEMORY = '64M';
@@ -55,18 +54,6 @@ function commandsFor(elf, file) {
       ...['-device', `${device},iothread=io0`, ...kernel],
     ],
   };
-}
-
-/** Nanoseconds on a processor of every thread of a process but those that run a vCPU. */
-function serviceTime(pid) {
-  const task = `/proc/${pid}/task`;
-  let sum = 0;
-  for (const tid of readdirSync(task)) {
-    const name = readFileSync(`${task}/${tid}/comm`, 'utf8').trim();
-    if (/^vcpu\d+$|^CPU \d+\/KVM$/.test(name)) continue;
-    sum += Number(readFileSync(`${task}/${tid}/schedstat`, 'utf8').split(' ')[0]);
-  }
-  return sum;
 }
 
 async function runOnce(command) {

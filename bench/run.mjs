@@ -1,4 +1,4 @@
-// npm run bench -- [exit] [startup] [memory] [io] [disk] [--rounds N] [--iterations N] [--fifo] [--json FILE]
+// npm run bench -- [exit] [startup] [memory] [io] [disk] [net] [--rounds N] [--iterations N] [--fifo] [--json FILE]
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { factsLine, machineFacts } from './lib/facts.mjs';
@@ -8,6 +8,7 @@ const SECTIONS = {
   startup: async (options) => (await import('./startup.mjs')).startup(options),
   memory: async (options) => (await import('./memory.mjs')).memory(options),
   disk: async (options) => (await import('./disk.mjs')).diskSpeed(options),
+  net: async (options) => (await import('./net.mjs')).netSpeed(options),
   io: async (options) => (await import('./io.mjs')).io(options),
 };
 

@@ -1,6 +1,10 @@
 // vCPUs for JavaScript.
 #include <cerrno>
 
+#include <pthread.h>
+
+#include <string>
+
 #include "binding.h"
 #include "vcpu.h"
 

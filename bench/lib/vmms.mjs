@@ -7,6 +7,7 @@ import { QEMU } from './facts.mjs';
 
 export const QEMU_ARGS = [
   ...['-machine', 'microvm,accel=kvm', '-m', '16M'],
+  ...['-name', 'bench,debug-threads=on'],
   ...['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot', '-serial', 'null'],
   ...['-chardev', 'stdio,id=debug', '-device', 'isa-debugcon,iobase=0xe9,chardev=debug'],
   ...['-device', 'isa-debug-exit,iobase=0x501,iosize=1'],
@@ -55,4 +56,16 @@ export function cpuTime(pid) {
     const [ran] = readFileSync(`${task}/${tid}/schedstat`, 'utf8').split(' ');
     return sum + Number(ran);
   }, 0);
+}
+
+/** The same of every thread but those that run a vCPU, which are told by their names. */
+export function serviceTime(pid) {
+  const task = `/proc/${pid}/task`;
+  const threads = readdirSync(task).map((tid) => ({
+    name: readFileSync(`${task}/${tid}/comm`, 'utf8').trim(),
+    ran: Number(readFileSync(`${task}/${tid}/schedstat`, 'utf8').split(' ')[0]),
+  }));
+  const others = threads.filter(({ name }) => !/^vcpu\d+$|^CPU \d+\/KVM$/.test(name));
+  if (others.length === threads.length) throw new Error(`process ${pid} has no vCPU by name`);
+  return others.reduce((sum, { ran }) => sum + ran, 0);
 }
