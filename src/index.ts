@@ -130,6 +130,8 @@ export type { TapNetOptions } from './net/tap/tap-option.js';
 export { parseNetOption, parsePublish } from './net/options.js';
 export { parseAllowNet } from './net/policy/target.js';
 export type { Publication, UserNetOptions } from './net/options.js';
+export type { NetworkControl } from './machine/virtio/network-control.js';
+export type { NetLimitOptions } from './devices/virtio/net/net-limits.js';
 export type { NetTarget } from './net/policy/target.js';
 export type { FlowRequest, LookupRequest, NetEvent, NetRequest, Verdict } from './net/events.js';
 export type { Decide } from './net/policy/gate.js';

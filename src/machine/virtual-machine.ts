@@ -26,6 +26,8 @@ import { OutputStream } from './output-stream.js';
 import { openDevices, type OpenDevices } from './open-devices.js';
 import type { BalloonControl } from './virtio/balloon-control.js';
 import type { ConsoleControl } from './virtio/console-control.js';
+import type { NetLimitOptions } from '../devices/virtio/net/net-limits.js';
+import type { NetworkControl } from './virtio/network-control.js';
 import type { DiskControl } from './virtio/disk-control.js';
 import { HostSides } from './virtio/host-sides.js';
 import { loadDeviceClasses, type DeviceClasses } from './virtio/make-device.js';
@@ -95,6 +97,8 @@ export class VirtualMachine extends EventEmitter<VirtualMachineEvents> {
   readonly virtioConsole: ConsoleControl | undefined;
   /** The disks, in the order of the options. */
   readonly disks: readonly DiskControl[];
+  /** The network interfaces, in the order of the options. */
+  readonly networks: readonly NetworkControl[];
   /** Streams to and from programs of the guest, if the VM has virtio-vsock. */
   readonly vsock: VsockHost | undefined;
   /** Notes given before anybody could listen. */
@@ -130,11 +134,13 @@ export class VirtualMachine extends EventEmitter<VirtualMachineEvents> {
       core: (slot) => this.instance?.board.virtio[slot],
       memory: config.memory,
       resizeDisk: (slot, bytes) => this.resizeDisk(slot, bytes),
+      limitNetwork: (slot, limits) => this.limitNetwork(slot, limits),
       running: () => this.state === 'running' || this.state === 'paused',
     });
     this.balloon = this.hostSides.balloon;
     this.virtioConsole = this.hostSides.console;
     this.disks = this.hostSides.disks;
+    this.networks = this.hostSides.networks;
     this.vsock = this.hostSides.vsock;
     this.agent = this.vsock === undefined ? undefined : agentOf?.(this.vsock);
     this.debugConsole = this.debugOut;
@@ -243,6 +249,13 @@ export class VirtualMachine extends EventEmitter<VirtualMachineEvents> {
     const before = this.config.devices.slice(0, slot);
     const index = before.filter(({ kind }) => kind === 'net').length;
     this.tell(() => this.emit('network', event, index));
+  }
+
+  private async limitNetwork(slot: number, limits: NetLimitOptions): Promise<void> {
+    if (this.currentState !== 'running' || this.instance === undefined) {
+      throw this.wrong('limit a network of');
+    }
+    await this.instance.limitNetwork(slot, limits);
   }
 
   private async resizeDisk(slot: number, bytes: number): Promise<void> {

@@ -62,10 +62,26 @@ describeTap('a VM on a tap', () => {
       wire.send(frame('paused'));
       await running.vm.resume();
       expect(await echoes(wire, 1)).toEqual([answer('paused')]);
+      const [network] = running.vm.networks;
+      network!.setLink(false);
+      await running.shows('link=0\n');
+      wire.send(frame('unplugged'));
+      await until('the frame is thrown away', () => network!.statistics.rxDropped === 1);
+      network!.setLink(true);
+      await until('the link is up', () => running.serial.split('link=1\n').length === 3);
+      const frames = { perSecond: 0.001, burst: 1 };
+      await network!.setRateLimit({ rx: { frames } });
+      for (const text of ['one', 'two']) wire.send(frame(text));
+      expect(await echoes(wire, 1)).toEqual([answer('one')]);
+      await network!.setRateLimit({});
+      expect(await echoes(wire, 1)).toEqual([answer('two')]);
+      await expect(
+        network!.setRateLimit({ tx: { frames: { perSecond: 0, burst: 1 } } }),
+      ).rejects.toMatchObject({ code: 'ERR_CONFIG' });
       wire.send(frame('q'));
       const { report, values } = await running.ended();
       expect(report.reason).toBe('power-off');
-      expect(values('count')).toEqual(['17']);
+      expect(values('count')).toEqual(['19']);
       expect(wire.sh('cat /proc/net/dev')).not.toContain(`${wire.tap.name}:`);
     } finally {
       wire.close();

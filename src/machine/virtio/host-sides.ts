@@ -7,6 +7,7 @@ import { ConsoleControl } from './console-control.js';
 import type { DeviceSpec } from './device-spec.js';
 import { DiskControl, type ResizeDisk } from './disk-control.js';
 import type { HostSide } from './host-side.js';
+import { NetworkControl, type LimitNetwork } from './network-control.js';
 import { VsockHost } from '../vsock/vsock-host.js';
 
 /** What the host's sides need of their VM. */
@@ -16,6 +17,7 @@ export interface HostSurroundings {
   /** Bytes of guest memory. */
   readonly memory: number;
   readonly resizeDisk: ResizeDisk;
+  readonly limitNetwork: LimitNetwork;
   /** Whether the guest could answer. */
   readonly running: () => boolean;
 }
@@ -25,6 +27,7 @@ export class HostSides {
   readonly balloon: BalloonControl | undefined;
   readonly console: ConsoleControl | undefined;
   readonly disks: readonly DiskControl[];
+  readonly networks: readonly NetworkControl[];
   readonly vsock: VsockHost | undefined;
   private readonly sides: readonly (HostSide | undefined)[];
 
@@ -40,6 +43,7 @@ export class HostSides {
     this.disks = specs.flatMap(({ kind }, slot) =>
       kind === 'block' ? [new DiskControl(() => core(slot), slot, resizeDisk)] : [],
     );
+    this.networks = this.sides.filter((side) => side instanceof NetworkControl);
     this.balloon = this.sides.find((side) => side instanceof BalloonControl);
     this.console = this.sides.find((side) => side instanceof ConsoleControl);
     this.vsock = this.sides.find((side) => side instanceof VsockHost);
@@ -76,7 +80,7 @@ export class HostSides {
 function makeSide(
   spec: DeviceSpec,
   slot: number,
-  { core, memory, running }: HostSurroundings,
+  { core, memory, running, limitNetwork }: HostSurroundings,
 ): HostSide | undefined {
   const present = (): VirtioDeviceCore | undefined => core(slot);
   switch (spec.kind) {
@@ -84,6 +88,8 @@ function makeSide(
       return new BalloonControl(() => present()?.device as BalloonDevice | undefined, memory);
     case 'console':
       return new ConsoleControl(present, spec.options);
+    case 'net':
+      return new NetworkControl(present, slot, limitNetwork);
     case 'vsock':
       return new VsockHost(spec.options.path, spec.options.cid, running);
     default:

@@ -5,6 +5,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { native, type WatchHandle } from '../../kvm/native.js';
 import { BlockDevice } from '../../devices/virtio/block/block-device.js';
+import { NetDevice } from '../../devices/virtio/net/net.js';
 import type { VirtioDeviceCore } from '../../devices/virtio/index.js';
 import { GuestMemory } from '../../memory/guest-memory.js';
 import { VexitError, errorMessage } from '../../util/errors.js';
@@ -117,6 +118,11 @@ class IoWorker {
       case 'resize': {
         const device = this.cores.get(command.slot)?.device;
         if (device instanceof BlockDevice) await device.resize(command.bytes);
+        return;
+      }
+      case 'limit': {
+        const device = this.cores.get(command.slot)?.device;
+        if (device instanceof NetDevice) device.setRateLimits(command.limits);
       }
     }
   }
