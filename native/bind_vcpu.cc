@@ -1,10 +1,6 @@
 // vCPUs for JavaScript.
 #include <cerrno>
 
-#include <pthread.h>
-
-#include <string>
-
 #include "binding.h"
 #include "vcpu.h"
 
