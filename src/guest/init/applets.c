@@ -46,7 +46,7 @@ static void make_links(FILE *list) {
     if (busybox >= 0) close(busybox);
 }
 
-/* Makes the links that /.vexit/applets lists: now, or when the shell has started. */
+/* Makes the links that /.vexit/applets lists: now, or when a shell has started. */
 void link_applets(bool now) {
     FILE *list = fopen("/.vexit/applets", "re");
 

@@ -76,10 +76,11 @@ int main(int argc, char **argv) {
     error = enter_root(&root);
     if (error) refuse(error);
     attach_all(&request);
+    /* Whatever the agent is asked to run first may be one of them. */
+    link_applets(request.argv || request.agent);
     daemon_start(program, &request);
     if (!error && !request.argv) become_init(&root, argv, &channel);
     setup_host(request.hostname);
-    link_applets(request.argv != NULL);
     run_session(&request, &channel);
     power_off();
 }
