@@ -53,9 +53,11 @@ describeKvm('vexit run with the default guest', () => {
     expect(status).toBe(7);
   });
 
-  test('brings up 2 processors, and tells a command that was killed', async () => {
-    const { status, stdout } = await vexit(['--cpus', '2', '--', 'sh', '-c', 'nproc; kill $$']);
-    expect({ status, stdout }).toEqual({ status: 128 + 15, stdout: '2\n' });
+  test('brings up 2 processors, leaves a closed terminal alone, and tells who was killed', async () => {
+    const close = 'exec <&- >&- 2>&-; sleep 1; echo opened again >/dev/tty';
+    const command = ['sh', '-c', `nproc; ${close}; kill $$`];
+    const { status, stdout } = await vexit(['--cpus', '2', '--tty', '--', ...command]);
+    expect({ status, stdout }).toEqual({ status: 128 + 15, stdout: '2\r\nopened again\r\n' });
   });
 
   // RAM above 3 GiB continues at 4 GiB. Every page costs the guest time at its boot.

@@ -89,6 +89,7 @@ struct session {
     struct child child;
     bool ended;
     int status;
+    bool hung; /* nobody had the pseudo terminal open when it was read */
     bool input_ends; /* the host sent end of file */
     uint8_t last_input;
     size_t input_length;

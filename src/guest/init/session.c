@@ -16,6 +16,8 @@
 #include "agent.h"
 
 #define BUTTONS 4
+/* How often a pseudo terminal that nobody has open is looked at. */
+#define TTY_HUNG_MS 100
 /* systemd's signals for these: SIGRTMIN+4 and +5, as glibc counts. */
 #define SIGNAL_POWER_OFF 38
 #define SIGNAL_REBOOT 39
@@ -97,17 +99,20 @@ static void open_buttons(struct pollfd *buttons) {
     }
 }
 
-static void serve_once(struct session *session, struct pollfd *polls, int timeout) {
+static void serve_once(struct session *session, struct pollfd *polls) {
     struct child *child = &session->child;
     bool room = channel_has_room(session->channel);
     bool pending = session->input_length > 0 || session->input_ends;
+    bool hung = session->hung;
 
     polls[SLOT_CHANNEL].fd = session->channel->fd;
     polls[SLOT_CHANNEL].events = (short)(POLLIN | (session->channel->tx_len > 0 ? POLLOUT : 0));
     polls[SLOT_IN] = (struct pollfd){.fd = pending ? child->in : -1, .events = POLLOUT};
-    polls[SLOT_OUT] = (struct pollfd){.fd = room ? child->out : -1, .events = POLLIN};
+    polls[SLOT_OUT] = (struct pollfd){.fd = room && !hung ? child->out : -1, .events = POLLIN};
     polls[SLOT_ERR] = (struct pollfd){.fd = room ? child->err : -1, .events = POLLIN};
-    if (poll(polls, SLOT_COUNT, timeout) <= 0) return;
+    /* A command may open its terminal again, as /dev/tty: look for it. */
+    session->hung = false;
+    if (poll(polls, SLOT_COUNT, hung ? TTY_HUNG_MS : -1) <= 0) return;
     if (polls[SLOT_SIGNAL].revents) {
         take_signals(polls[SLOT_SIGNAL].fd);
         reap(session);
@@ -170,11 +175,11 @@ void run_session(const struct run_request *request, struct channel *channel) {
         child_start(request, channel_is_open(channel), &session.child);
     session.ended = session.child.error != 0;
     if (!session.ended) channel_send(channel, GUEST_READY, NULL, 0);
-    while (!session.ended) serve_once(&session, polls, -1);
+    while (!session.ended) serve_once(&session, polls);
     drain_output(&session);
     if (session.child.tty >= 0 && session.child.out < 0) tcdrain(session.child.tty);
     report_end(&session);
     session.input_ends = false;
     close_input(&session);
-    while (request->stay) serve_once(&session, polls, -1);
+    while (request->stay) serve_once(&session, polls);
 }

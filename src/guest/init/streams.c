@@ -84,6 +84,11 @@ bool forward(struct session *session, int *fd, uint8_t type) {
         return true;
     }
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) return false;
+    if (n < 0 && errno == EIO && *fd == session->child.tty && !session->ended) {
+        /* The command has closed it, but lives: without our end it would be hung up. */
+        session->hung = true;
+        return false;
+    }
     if (*fd == session->child.tty) session->child.tty = -1;
     close(*fd);
     *fd = -1;
