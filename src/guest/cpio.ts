@@ -20,10 +20,18 @@ export interface CpioEntry {
   readonly gid?: number;
   /** Of a device node. */
   readonly device?: { readonly major: number; readonly minor: number };
+  /**
+   * Whether the data begins at a multiple of 4 KiB: a kernel with our patches then makes pages of
+   * the archive pages of the file instead of copying them.
+   */
+  readonly pageAligned?: boolean;
 }
 
 const HEADER_BYTES = 110;
 const TRAILER = 'TRAILER!!!';
+const PAGE = 4096;
+/** Linux's PATH_MAX: it takes no longer name, with all the null characters behind it. */
+const MAX_NAME = 4096;
 /** Linux finds the next archive of several only if this one ends on a multiple of four bytes. */
 const ARCHIVE_ALIGNMENT = 512;
 
@@ -63,15 +71,27 @@ function header(entry: CpioEntry, inode: number, nameBytes: number, dataBytes: n
   return '070701' + fields.map((value) => value.toString(16).padStart(8, '0')).join('');
 }
 
-function record(entry: CpioEntry, inode: number): Buffer {
+/**
+ * How many bytes the name takes with the null characters behind it. They are what pads an entry:
+ * readers take a name up to the first of them.
+ */
+function nameSize(entry: CpioEntry, offset: number, name: Buffer): number {
+  if (entry.pageAligned !== true) return name.length;
+  const size = align(offset + HEADER_BYTES + name.length, PAGE) - offset - HEADER_BYTES;
+  return size <= MAX_NAME ? size : name.length;
+}
+
+/** The entry as it is at this offset of the archive. */
+function record(entry: CpioEntry, inode: number, offset: number): Buffer {
   const name = Buffer.from(`${entry.path}\0`);
+  const nameBytes = nameSize(entry, offset, name);
   const data = bytesOf(entry.data);
   if (data.length > 0xffffffff) {
     throw new VexitError('ERR_INITRD', `${entry.path} is too large for an initramfs`);
   }
-  const dataOffset = align(HEADER_BYTES + name.length, 4);
+  const dataOffset = align(HEADER_BYTES + nameBytes, 4);
   const bytes = Buffer.alloc(align(dataOffset + data.length, 4));
-  bytes.write(header(entry, inode, name.length, data.length), 'latin1');
+  bytes.write(header(entry, inode, nameBytes, data.length), 'latin1');
   bytes.set(name, HEADER_BYTES);
   bytes.set(data, dataOffset);
   return bytes;
@@ -83,11 +103,17 @@ function record(entry: CpioEntry, inode: number): Buffer {
  * @throws VexitError ERR_INITRD for a path that is not relative and plain
  */
 export function writeCpio(entries: readonly CpioEntry[]): Buffer {
-  const records = entries.map((entry, index) => {
+  const records: Buffer[] = [];
+  let length = 0;
+  const add = (entry: CpioEntry, inode: number): void => {
+    const bytes = record(entry, inode, length);
+    records.push(bytes);
+    length += bytes.length;
+  };
+  entries.forEach((entry, index) => {
     checkPath(entry.path);
-    return record(entry, index + 1);
+    add(entry, index + 1);
   });
-  records.push(record({ path: TRAILER, mode: 0 }, 0));
-  const length = records.reduce((sum, bytes) => sum + bytes.length, 0);
+  add({ path: TRAILER, mode: 0 }, 0);
   return Buffer.concat(records, align(length, ARCHIVE_ALIGNMENT));
 }

@@ -73,8 +73,8 @@ export function initramfsEntries(
     ...DIRECTORIES.map(([directory, mode]) => ({ path: directory, mode: S_IFDIR | mode })),
     { path: 'dev/console', mode: S_IFCHR | 0o600, device: { major: 5, minor: 1 } },
     { path: 'init', mode: S_IFLNK | 0o777, data: '.vexit/init' },
-    { path: '.vexit/init', mode: S_IFREG | 0o755, data: agent },
-    { path: 'bin/busybox', mode: S_IFREG | 0o755, data: busybox },
+    { path: '.vexit/init', mode: S_IFREG | 0o755, data: agent, pageAligned: true },
+    { path: 'bin/busybox', mode: S_IFREG | 0o755, data: busybox, pageAligned: true },
     { path: 'bin/sh', mode: S_IFLNK | 0o777, data: 'busybox' },
     ...Object.entries(FILES).map(([file, data]) => ({ path: file, mode: S_IFREG | 0o644, data })),
     {
@@ -137,7 +137,8 @@ export async function ensureGuestInitramfs(
 ): Promise<GuestInitramfs> {
   const folders = ['init', 'agent'].map((folder) => assetsOf(folder, /\.[ch]$/));
   const sources = (await Promise.all(folders)).flat();
-  const layout = JSON.stringify([DIRECTORIES, FILES, [...UNLINKED], ['busybox', 'applets']]);
+  const parts = ['busybox', 'applets', 'page aligned'];
+  const layout = JSON.stringify([DIRECTORIES, FILES, [...UNLINKED], parts]);
   const directory = await ensureArtifact(
     {
       name: 'initramfs',

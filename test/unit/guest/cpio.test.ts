@@ -50,6 +50,27 @@ describe('writeCpio', () => {
     expect(new Set(inodes).size).toBe(ENTRIES.length);
   });
 
+  it('begins the data of an entry at a page where it is to', () => {
+    const aligned = { path: 'bin', mode: S_IFREG | 0o755, data: 'the program', pageAligned: true };
+    const archive = writeCpio([...ENTRIES, aligned, { ...aligned, path: 'after' }]);
+    const parsed = parse(archive).slice(ENTRIES.length);
+    expect(parsed.map(({ name }) => name.replace(/\0+$/, ''))).toEqual(['bin', 'after']);
+    expect(parsed.map(({ data }) => data)).toEqual(['the program', 'the program']);
+    const first = archive.indexOf('the program');
+    const second = archive.indexOf('the program', first + 1);
+    expect([first % 4096, second % 4096]).toEqual([0, 0]);
+    for (const { fields } of parsed) expect(fields[11]).toBeLessThanOrEqual(4096);
+  });
+
+  it('leaves data where it falls when the name would be longer than Linux takes', () => {
+    // The header ends two bytes before a page: a name up to the next one would be 4098 bytes.
+    const before = { path: 'a', mode: S_IFREG | 0o644, data: 'x'.repeat(4096 - 112 - 110 - 4) };
+    const aligned = { path: 'seven', mode: S_IFREG | 0o755, data: 'seven', pageAligned: true };
+    const entries = parse(writeCpio([before, aligned]));
+    expect(entries[1]!.fields[11]).toBe('seven\0'.length);
+    expect(entries[1]!.data).toBe('seven');
+  });
+
   it('gives the same bytes for the same entries, padded to whole blocks', () => {
     expect(writeCpio(ENTRIES).equals(writeCpio(ENTRIES))).toBe(true);
     expect(writeCpio(ENTRIES).length % 512).toBe(0);
