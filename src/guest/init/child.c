@@ -14,9 +14,8 @@
 #include "agent.h"
 #include "pty.h"
 
-static const char WELCOME[] =
-    "Welcome to vexit. The root file system is %s.\n"
-    "To power the guest off, leave the shell (exit or Ctrl-D).\n";
+static const char WELCOME[] = "Welcome to vexit. The root file system is %s.\n"
+                              "To power the guest off, leave the shell (exit or Ctrl-D).\n";
 
 /* The terminal behind /dev/console: the last name in the kernel's list of active consoles. */
 static int open_console_tty(void) {
@@ -64,7 +63,38 @@ static int greet(void) {
     return dprintf(STDOUT_FILENO, WELCOME, root_in_memory() ? "in memory" : "on a disk");
 }
 
-/* In the child: becomes the command or tells the parent why not through `report`. */
+/*
+ * execvp, but for names that are not there, which are looked up: an execve that fails has made
+ * an address space for nothing. Returns with errno set.
+ */
+static void execute(char **argv) {
+    const char *directory = getenv("PATH");
+    char path[4096];
+    int error = ENOENT;
+
+    if (!directory || strchr(argv[0], '/') || argv[0][0] == '\0') {
+        execvp(argv[0], argv);
+        return;
+    }
+    for (const char *end; directory; directory = *end ? end + 1 : NULL) {
+        size_t length = (size_t)((end = strchrnul(directory, ':')) - directory);
+
+        if (snprintf(path, sizeof path, "%.*s%s%s", (int)length, directory, length ? "/" : "",
+                     argv[0]) >= (int)sizeof path)
+            continue;
+        if (access(path, F_OK) == 0) execv(path, argv);
+        if (errno == EACCES)
+            error = EACCES;
+        else if (errno != ENOENT && errno != ENOTDIR)
+            return;
+    }
+    errno = error;
+}
+
+/*
+ * In the child: becomes the command or tells the parent why not through `report`. Runs in the
+ * parent's memory, and the environment it makes is the parent's from then on.
+ */
 static void become(const struct run_request *request, const int streams[3], bool terminal,
                    int report) {
     static char login_shell[] = "-sh";
@@ -90,13 +120,22 @@ static void become(const struct run_request *request, const int streams[3], bool
         goto fail;
     }
     if (request->argv)
-        execvp(request->argv[0], request->argv);
+        execute(request->argv);
     else
         execv("/bin/sh", shell_argv);
 fail:
     error = errno;
     if (write(report, &error, sizeof error) < 0) _exit(126);
     _exit(127);
+}
+
+/* A child that has its own memory only from execve on: nothing is copied to be thrown away. */
+static pid_t start(const struct run_request *request, const int streams[3], bool terminal,
+                   int report) {
+    const pid_t pid = vfork();
+
+    if (pid == 0) become(request, streams, terminal, report);
+    return pid;
 }
 
 static int make_terminal(const struct run_request *request, struct child *child, int streams[3]) {
@@ -154,11 +193,11 @@ void child_start(const struct run_request *request, bool have_channel, struct ch
 
     *child = (struct child){.pid = -1, .in = -1, .out = -1, .err = -1, .tty = -1};
     if (make_streams(request, have_channel, child, streams, &terminal) < 0 ||
-        pipe2(report, O_CLOEXEC) < 0 || (child->pid = fork()) < 0) {
+        pipe2(report, O_CLOEXEC) < 0 ||
+        (child->pid = start(request, streams, terminal, report[1])) < 0) {
         child->error = errno;
         return;
     }
-    if (child->pid == 0) become(request, streams, terminal, report[1]);
     close(report[1]);
     for (int i = 0; i < 3; i++)
         if (streams[i] != child->tty && (i == 0 || streams[i] != streams[0])) close(streams[i]);
