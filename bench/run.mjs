@@ -1,4 +1,4 @@
-// npm run bench -- [exit] [startup] [memory] [io] [disk] [net] [--rounds N] [--iterations N] [--fifo] [--json FILE]
+// npm run bench -- [exit] [startup] [boot] [memory] [io] [disk] [net] [--rounds N] [--iterations N] [--fifo] [--json FILE]
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { factsLine, machineFacts } from './lib/facts.mjs';
@@ -6,6 +6,7 @@ import { factsLine, machineFacts } from './lib/facts.mjs';
 const SECTIONS = {
   exit: async (options) => (await import('./exit-cost.mjs')).exitCost(options),
   startup: async (options) => (await import('./startup.mjs')).startup(options),
+  boot: async (options) => (await import('./boot.mjs')).bootTime(options),
   memory: async (options) => (await import('./memory.mjs')).memory(options),
   disk: async (options) => (await import('./disk.mjs')).diskSpeed(options),
   net: async (options) => (await import('./net.mjs')).netSpeed(options),
