@@ -1,9 +1,11 @@
 /** A VM of the store, from outside its process: what commands and the library do with it. */
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { GuestAgent } from '../agent/guest-agent.js';
 import { netSettings } from '../machine/device-options.js';
 import { VexitError } from '../util/errors.js';
 import { readLog, type LogOptions } from './console-log.js';
 import { ANSWER_MS, ControlConnection, ask } from './control-client.js';
+import { agentOf } from './guest-agent.js';
 import { processStart } from './host-identity.js';
 import { launch } from './launcher.js';
 import { threadsOf, type ThreadUsage } from './process-usage.js';
@@ -299,6 +301,20 @@ export class ManagedVm {
   async attach(): Promise<ControlConnection> {
     this.checkActive();
     return ControlConnection.open(this.directory, { op: 'attach' });
+  }
+
+  /**
+   * The agent in its guest: programs and files. Its operations wait up to two minutes for a guest that
+   * boots, and fail then with ERR_AGENT.
+   * @throws VexitError ERR_VM_STATE unless it runs, and when it has no agent
+   */
+  async agent(): Promise<GuestAgent> {
+    const agent = agentOf(this.directory, this.config);
+    const { status } = await this.state();
+    if (!isActive(status)) throw this.wrong('is not running');
+    if (status === 'paused')
+      throw this.wrong('is paused', `let it go on: vexit resume ${this.name}`);
+    return agent;
   }
 
   /** What it has done since power-on. @throws VexitError ERR_VM_STATE unless it runs */

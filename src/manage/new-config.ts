@@ -1,5 +1,6 @@
 /** What a VM is created with. */
 import type { VirtualMachineOptions } from '../machine/config.js';
+import { withAgent } from './guest-agent.js';
 import { randomId } from './paths.js';
 import { checkPlain, type VmConfig } from './records.js';
 import { NO_RESTART, type RestartPolicy } from './restart-policy.js';
@@ -30,6 +31,6 @@ export function newConfig(asked: NewConfig): VmConfig {
     autoRemove,
     detached,
     ...(log === undefined ? {} : { log }),
-    options,
+    options: detached ? withAgent(options) : options,
   };
 }

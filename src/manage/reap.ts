@@ -37,6 +37,7 @@ export function reap(store: Store, directory: VmDirectory, storeLocked = false):
       if (!isActive(record.status) || directory.isAlive()) return;
       const exit = endOf(record);
       fs.rmSync(directory.socket, { force: true });
+      fs.rmSync(directory.vsockSocket, { force: true });
       directory.writeRecord({
         ...record,
         status: 'exited',

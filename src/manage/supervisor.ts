@@ -10,6 +10,7 @@ import { VexitError, errorMessage } from '../util/errors.js';
 import { ConsoleHub } from './console-hub.js';
 import type { ConsoleLog } from './console-log.js';
 import type { VmEvent } from './event-log.js';
+import { withVsockPlace } from './guest-agent.js';
 import { stopGracefully } from './graceful-stop.js';
 import { bootId, processStart } from './host-identity.js';
 import { KILLED_STATUS } from './reap.js';
@@ -130,7 +131,8 @@ export class Supervisor {
     const { config, console } = this;
     const { options } = config;
     this.killed = false;
-    const vm = await VirtualMachine.create({ ...options, name: this.directory.name });
+    const { name } = this.directory;
+    const vm = await VirtualMachine.create(withVsockPlace({ ...options, name }, this.directory));
     this.vm = vm;
     try {
       const extra = [

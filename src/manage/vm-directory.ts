@@ -48,6 +48,11 @@ export class VmDirectory {
     return this.file('control.sock');
   }
 
+  /** Of virtio-vsock: how commands reach the agent in the guest. */
+  get vsockSocket(): string {
+    return this.file('vsock.sock');
+  }
+
   /** What the VM's process itself wrote to standard error; see also the console log. */
   get processLog(): string {
     return this.file('process.log');

@@ -44,7 +44,7 @@ describe('names', () => {
   test('a VM is found by its name until it is removed', async () => {
     const made = await create('web');
     const store = Store.open(root);
-    expect(store.find('web').readConfig().options).toEqual({ memory: '16M' });
+    expect(store.find('web').readConfig().options).toEqual({ memory: '16M', agent: true });
     expect(store.find('web').readRecord().status).toBe('created');
     await store.remove(made);
     expect(code(thrown(() => store.find('web')))).toBe('ERR_NOT_FOUND');

@@ -1,0 +1,117 @@
+/**
+ * The agent in the guest of a managed VM: which VMs have one, and the way to it. Its socket is that of
+ * virtio-vsock, in the VM's directory unless the options name a place.
+ */
+import fs from 'node:fs';
+import type { Socket } from 'node:net';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { GuestAgent } from '../agent/guest-agent.js';
+import { AGENT_PORT } from '../agent/operation.js';
+import { bootsDefaultGuest, vsockDevice, type VirtualMachineOptions } from '../machine/config.js';
+import { dialGuest } from '../machine/vsock/dial.js';
+import { VexitError, systemCode } from '../util/errors.js';
+import type { VmConfig } from './records.js';
+import type { VmDirectory } from './vm-directory.js';
+
+/** How long a guest may take to have its agent: slow ones boot that long. */
+const READY_MS = 120_000;
+/** Pauses between attempts: each costs the guest an answer. */
+const FIRST_RETRY_MS = 20;
+const LAST_RETRY_MS = 500;
+
+/** The default guest of a VM in the background runs the agent, unless the options say otherwise. */
+export function withAgent(options: VirtualMachineOptions): VirtualMachineOptions {
+  if (options.agent !== undefined || !bootsDefaultGuest(options)) return options;
+  return { ...options, agent: true };
+}
+
+/** Where the options want the socket; undefined when they do not say. */
+function askedPath({ vsock }: VirtualMachineOptions): string | undefined {
+  return typeof vsock === 'object' ? vsock.path : undefined;
+}
+
+/** The same options with the socket of virtio-vsock, if there is to be one, in the VM's directory. */
+export function withVsockPlace(
+  options: VirtualMachineOptions,
+  directory: VmDirectory,
+): VirtualMachineOptions {
+  const vsock = vsockDevice(options);
+  if (vsock === false || askedPath(options) !== undefined) return options;
+  return {
+    ...options,
+    vsock: { ...(vsock === true ? {} : vsock), path: directory.vsockSocket },
+  };
+}
+
+/** One attempt. The path goes by a descriptor of the directory, as that of the control socket. */
+async function dial(
+  directory: VmDirectory,
+  { options, directory: base }: VmConfig,
+  signal: AbortSignal,
+): Promise<Socket | undefined> {
+  const asked = askedPath(options);
+  if (asked !== undefined) return dialGuest(path.resolve(base, asked), AGENT_PORT, { signal });
+  let fd: number;
+  try {
+    fd = fs.openSync(directory.path, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY);
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+  try {
+    const file = path.basename(directory.vsockSocket);
+    return await dialGuest(`/proc/self/fd/${fd}/${file}`, AGENT_PORT, { signal });
+  } finally {
+    fs.closeSync(fd);
+  }
+}
+
+/** Connects to the agent; waits for a guest that is just booting. */
+async function connect(
+  directory: VmDirectory,
+  config: VmConfig,
+  asked: AbortSignal | undefined,
+): Promise<Socket> {
+  const { name } = directory;
+  const late = AbortSignal.timeout(READY_MS);
+  const signal = asked === undefined ? late : AbortSignal.any([asked, late]);
+  for (let pause = FIRST_RETRY_MS; ; pause = Math.min(2 * pause, LAST_RETRY_MS)) {
+    try {
+      const socket = await dial(directory, config, signal);
+      if (socket !== undefined) return socket;
+      if (!directory.isAlive()) {
+        throw new VexitError('ERR_VM_STATE', `VM ${name} is not running`);
+      }
+    } catch (error) {
+      const refused = error instanceof VexitError && error.code === 'ERR_VSOCK';
+      if (!refused && !late.aborted) throw error;
+    }
+    if (asked?.aborted !== true && late.aborted) {
+      throw new VexitError(
+        'ERR_AGENT',
+        `the agent in the guest of VM ${name} has not answered for ${READY_MS / 1000} s`,
+        `see whether the guest has booted: vexit logs ${name}`,
+      );
+    }
+    // Aborted: the next attempt says so.
+    await sleep(pause, undefined, { signal }).catch(() => undefined);
+  }
+}
+
+/**
+ * The agent of a VM. Nothing is connected before an operation, which waits for the agent.
+ * @throws VexitError ERR_VM_STATE when the VM has no way to one
+ */
+export function agentOf(directory: VmDirectory, config: VmConfig): GuestAgent {
+  if (vsockDevice(config.options) === false) {
+    throw new VexitError(
+      'ERR_VM_STATE',
+      `VM ${directory.name} has no agent`,
+      config.detached
+        ? 'VMs of the default guest have one; another guest needs --vsock and "vexit guest agent"'
+        : 'it was run on a terminal; VMs of "vexit run -d" and "vexit create" have one',
+    );
+  }
+  return new GuestAgent((signal) => connect(directory, config, signal));
+}
