@@ -4,7 +4,7 @@ import { VexitError } from '../util/errors.js';
 
 const TAKE_VMS = new Set([
   ...['attach', 'inspect', 'kill', 'logs', 'pause', 'rename', 'restart', 'resume', 'rm', 'start'],
-  ...['stats', 'stop', 'top', 'port', 'update', 'validate', 'wait'],
+  ...['exec', 'stats', 'stop', 'top', 'port', 'update', 'validate', 'wait'],
 ]);
 
 function names(): string[] {

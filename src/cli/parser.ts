@@ -20,6 +20,8 @@ function parser(args: readonly string[]): ReturnType<typeof yargs> {
     .command(manage.psCommand)
     .command(manage.logsCommand)
     .command(manage.attachCommand)
+    .command(manage.execCommand)
+    .command(manage.cpCommand)
     .command(manage.stopCommand)
     .command(manage.killCommand)
     .command(manage.restartCommand)

@@ -27,7 +27,8 @@ function refuseRepeated(args: Readonly<Record<string, unknown>>): void {
   }
 }
 
-function environment(items: readonly string[]): Record<string, string> {
+/** NAME=VALUE items. @throws VexitError ERR_CONFIG */
+export function environment(items: readonly string[]): Record<string, string> {
   const env: Record<string, string> = {};
   for (const item of items) {
     const at = item.indexOf('=');

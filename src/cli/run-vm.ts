@@ -11,6 +11,7 @@ import { VexitError } from '../util/errors.js';
 import { exitOnBrokenPipe } from './broken-pipe.js';
 import type { RunArguments } from './commands/run.js';
 import { connectConsole, type ConsoleConnection } from './console-connection.js';
+import { flushOutput } from './flush-output.js';
 import { milestones } from './milestones.js';
 import { runOptions } from './run-options.js';
 
@@ -104,16 +105,6 @@ class EarlyEnd {
     this.status = status;
     void this.vm.stop();
   }
-}
-
-/** Waits until what has been written to standard output and error has left the process. */
-async function flushOutput(): Promise<void> {
-  const flush = (stream: NodeJS.WriteStream): Promise<void> =>
-    new Promise((resolve) => {
-      if (stream.destroyed || !stream.writable) resolve();
-      else stream.write('', () => resolve());
-    });
-  await Promise.all([flush(process.stdout), flush(process.stderr)]);
 }
 
 function describeEnd(report: ExitReport, args: RunArguments, quiet: boolean): void {

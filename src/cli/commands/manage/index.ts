@@ -1,8 +1,10 @@
 /** The commands about VMs that have a name. */
 export { attachCommand } from './attach.js';
 export { configCommand } from './config.js';
+export { cpCommand } from './cp.js';
 export { createCommand } from './create.js';
 export { eventsCommand } from './events.js';
+export { execCommand } from './exec.js';
 export { inspectCommand } from './inspect.js';
 export { killCommand } from './kill.js';
 export { logsCommand } from './logs.js';
