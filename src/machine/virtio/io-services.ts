@@ -14,6 +14,8 @@ const ENTRIES = 1024;
 /** The services of one thread. */
 export class IoServices {
   private readonly engines = new Map<IoEngineKind | 'best', SharedEngine>();
+  /** The same, in the order they were made. */
+  private readonly opened: IoEngine[] = [];
   private readonly batchListeners: (() => void)[] = [];
 
   /** @param memoryId guest memory, which stays mapped while a request can touch it */
@@ -37,6 +39,7 @@ export class IoServices {
       });
       shared = { engine, dispatcher };
       this.engines.set(key, shared);
+      this.opened.push(engine);
     }
     return shared;
   }
@@ -50,16 +53,19 @@ export class IoServices {
     for (const listener of this.batchListeners) listener();
   }
 
-  /** Hands collected requests over and takes the completions that are there. */
-  poll(): void {
+  /**
+   * Hands collected requests over and takes the completions that are there.
+   * @returns true when requests are still with the kernel, or have come to be by what was taken
+   */
+  poll(): boolean {
     let taken = 0;
-    for (const { engine } of this.engines.values()) {
-      if (engine.inFlight > 0) taken += engine.submitAndReap();
-    }
+    for (const engine of this.opened) if (engine.inFlight > 0) taken += engine.submitAndReap();
     if (taken > 0) this.delivered();
+    for (const engine of this.opened) if (engine.inFlight > 0) return true;
+    return false;
   }
 
   async close(): Promise<void> {
-    await Promise.all(Array.from(this.engines.values(), ({ engine }) => engine.close()));
+    await Promise.all(this.opened.map((engine) => engine.close()));
   }
 }

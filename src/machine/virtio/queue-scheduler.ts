@@ -3,11 +3,13 @@
  * chains) and, if it has more, goes behind the others. After a slice of time the event loop has its
  * turn too, so that timers and messages are never starved.
  *
- * A queue that has been served is watched for a moment before its driver is asked for a kick: a kick
- * costs an exit of the guest and two trips through the kernel here. How long the moment is follows
- * from what happens: it grows while kicks come soon after it, and shrinks to nothing while they do
- * not, so that an idle VM costs nothing.
+ * A queue that has been served is watched for a moment before its driver is asked for a kick, as long
+ * as that pays (watch-policy.ts): a kick costs an exit of the guest and two trips through the kernel
+ * here. Nobody is watched while requests are with the kernel: what was not done at once takes longer than
+ * going to sleep, and the one who does it may need this processor.
  */
+
+import { WATCH_MS, WatchPolicy } from './watch-policy.js';
 
 /** One device whose queues can be served; see `QueueRunner`. */
 export interface Servable {
@@ -21,9 +23,6 @@ export interface Servable {
 
 /** How long queues are served before the event loop has its turn. */
 const SLICE_MS = 2;
-/** The longest time that queues are watched for, and the shortest that is worth it. */
-const WATCH_MAX_MS = 0.064;
-const WATCH_MIN_MS = 0.004;
 
 interface Entry {
   readonly device: Servable;
@@ -39,8 +38,8 @@ export interface SchedulerOptions {
   readonly later?: (run: () => void) => void;
   /** Milliseconds. */
   readonly now?: () => number;
-  /** Takes completions of I/O that are there; called while queues are watched. */
-  readonly reap?: () => void;
+  /** Takes completions of I/O that are there; true when requests are still with the kernel. */
+  readonly reap?: () => boolean;
   /** False: drivers kick for every chain. */
   readonly poll?: boolean;
 }
@@ -52,19 +51,20 @@ export class QueueScheduler {
   private readonly watched: Entry[] = [];
   private readonly later: (run: () => void) => void;
   private readonly now: () => number;
-  private readonly reap: () => void;
+  private readonly reap: () => boolean;
   private readonly poll: boolean;
+  private readonly policy = new WatchPolicy();
   private running = false;
   private scheduled = false;
   private stopped = false;
-  private watchMs = 0;
-  /** When the queues were last left alone. */
-  private restedAt = -Infinity;
+  /** Queues that are served now are watched afterwards, until `watchUntil`. */
+  private watching = false;
+  private watchUntil = 0;
 
   constructor(options: SchedulerOptions = {}) {
     this.later = options.later ?? setImmediate;
     this.now = options.now ?? (() => performance.now());
-    this.reap = options.reap ?? (() => undefined);
+    this.reap = options.reap ?? (() => false);
     this.poll = options.poll ?? true;
   }
 
@@ -77,7 +77,7 @@ export class QueueScheduler {
   ready(index: number): void {
     this.enqueue(this.entries[index]!);
     if (this.running || this.scheduled) return;
-    this.adapt();
+    this.watching = this.poll && this.policy.kicked(this.now());
     this.run();
   }
 
@@ -95,23 +95,12 @@ export class QueueScheduler {
   /** Nothing is served any more until {@link resume}; kicks are remembered. */
   pause(): void {
     this.stopped = true;
-    for (const entry of this.watched.splice(0)) this.rest(entry);
+    this.restAll();
   }
 
   resume(): void {
     this.stopped = false;
     this.run();
-  }
-
-  /** A kick that came soon after the queues were left alone would have been seen by watching. */
-  private adapt(): void {
-    if (!this.poll) return;
-    const idle = this.now() - this.restedAt;
-    if (idle < WATCH_MAX_MS) {
-      this.watchMs = Math.min(Math.max(this.watchMs * 2, WATCH_MIN_MS), WATCH_MAX_MS);
-    } else {
-      this.watchMs = this.watchMs < WATCH_MIN_MS ? 0 : this.watchMs / 2;
-    }
   }
 
   private run(): void {
@@ -121,17 +110,23 @@ export class QueueScheduler {
     const end = this.now() + SLICE_MS;
     do {
       if (!this.serveWaiting(end)) {
-        this.scheduled = true;
-        this.later(() => this.run());
+        this.yield();
         break;
       }
     } while (!this.stopped && this.watch(end));
     this.running = false;
   }
 
+  /** Goes on when the event loop has had its turn. */
+  private yield(): void {
+    this.scheduled = true;
+    this.later(() => this.run());
+  }
+
   /** False when the slice is over and queues are still waiting. */
   private serveWaiting(end: number): boolean {
-    const polled = this.watchMs > 0;
+    if (this.waiting.length === 0) return true;
+    const polled = this.watching;
     let entry: Entry | undefined;
     while (!this.stopped && (entry = this.waiting.shift()) !== undefined) {
       entry.waiting = false;
@@ -142,25 +137,40 @@ export class QueueScheduler {
       }
       if (this.waiting.length > 0 && this.now() >= end) return false;
     }
+    const now = this.now();
+    this.policy.worked(now);
+    this.watchUntil = now + WATCH_MS;
     return true;
   }
 
   /** Watches the queues that were served; true when any has something to do. */
   private watch(end: number): boolean {
-    if (this.watched.length === 0) {
-      this.restedAt = this.now();
-      return false;
-    }
-    const until = Math.min(this.now() + this.watchMs, end);
+    if (this.watched.length === 0) return false;
+    let now;
     do {
-      this.reap();
+      if (this.reap()) return this.restAll();
       for (const entry of this.watched) {
         if (entry.device.pending(entry.queue)) this.enqueue(entry);
       }
-      if (this.waiting.length > 0) return true;
-    } while (this.now() < until);
+      if (this.waiting.length > 0) {
+        this.policy.won();
+        return true;
+      }
+      now = this.now();
+      if (now >= end) {
+        // The driver need not kick for that: the watch goes on afterwards.
+        this.yield();
+        return false;
+      }
+    } while (now < this.watchUntil);
+    this.policy.lost();
+    return this.restAll();
+  }
+
+  /** Asks the drivers for kicks; true when chains have come meanwhile. */
+  private restAll(): boolean {
+    this.watching = false;
     for (const entry of this.watched.splice(0)) this.rest(entry);
-    this.restedAt = this.now();
     return this.waiting.length > 0;
   }
 
