@@ -21,6 +21,7 @@ import { OverlayBackend } from './overlay/overlay-backend.js';
 import { ImageInUseError } from './raw/lock.js';
 import { closeRaw, openRaw, type OpenRaw } from './raw/open-raw.js';
 import { RawBackend } from './raw/raw-backend.js';
+import { WriteMerger } from './raw/write-merger.js';
 
 /** An open disk; plain data. */
 export interface OpenDisk {
@@ -128,7 +129,7 @@ export function createBackend(
   allocate?: HostAllocator,
 ): BlockBackend {
   const base = new RawBackend(disk.raw, engine, dispatcher, allocate);
-  if (disk.overlay === undefined) return base;
+  if (disk.overlay === undefined) return new WriteMerger(base);
   const { store, layout } = disk.overlay;
   return new OverlayBackend({
     base,

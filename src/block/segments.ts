@@ -73,6 +73,13 @@ export class BlockSegments implements IoSegments {
     this.local = local;
   }
 
+  /** Adds all pieces of another list. */
+  appendAll(source: BlockSegments): void {
+    for (let i = 0; i < source.count; i++) {
+      this.append(source.memories[i]!, source.local[i]!, source.lengths[i]!);
+    }
+  }
+
   /** Adds bytes [from, from + length) of another list. */
   appendSlice(source: BlockSegments, from: number, length: number): void {
     source.each(from, length, (memory, address, size) => this.append(memory, address, size));
