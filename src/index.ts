@@ -66,6 +66,7 @@ export type {
   ModuleDisk,
   InterfaceSettings,
   LanNetSettings,
+  TapNetSettings,
   NetSettings,
   UserNetSettings,
   PmemOptions,
