@@ -17,7 +17,7 @@ import * as layout from '../memory/layout.js';
 import type { NetEvent } from '../net/events.js';
 import { VexitError, errorMessage } from '../util/errors.js';
 import { ControlBlock, DoorbellBit, RunState } from '../vcpu/control-block.js';
-import { enablePvmMsrExits } from '../vcpu/pvm/index.js';
+import { enablePvmMsrExits, xsaveComponents, type XsaveComponent } from '../vcpu/pvm/index.js';
 import { setUpBootProcessor, setUpVcpu } from '../vcpu/setup.js';
 import { AlarmClock } from './alarm-clock.js';
 import { openBoard, planBoard, type Board, type BoardDescriptor } from './board.js';
@@ -91,6 +91,7 @@ export class MachineInstance {
   private readonly romIds: number[] = [];
   private readonly watch: WatchHandle;
   private readonly alarm: AlarmClock;
+  private pvmXsave: readonly XsaveComponent[] | undefined;
   private dump: { message: string; text: string } | undefined;
   private waitingForPark: (() => void)[] = [];
   private ended = false;
@@ -181,6 +182,7 @@ export class MachineInstance {
 
   private createVcpus(boot: BootResult): void {
     const supported = supportedCpuid(this.kvm.fd);
+    if (this.host.pvm) this.pvmXsave = xsaveComponents(supported, constant('sizeof_kvm_xsave'));
     const tscDeadline = this.kvm.capability('KVM_CAP_TSC_DEADLINE_TIMER') !== 0;
     const masks = [...this.config.cpuMasks, ...this.host.cpuMasks];
     const { cpus } = this.config;
@@ -233,7 +235,7 @@ export class MachineInstance {
       memory: this.memory.descriptor,
       control: this.control.descriptor,
       board: this.boardDescriptor,
-      pvm: this.host.pvm,
+      pvm: this.pvmXsave,
     };
     const worker = new Worker(path.join(packageRoot(), 'dist', 'vcpu-worker.js'), {
       workerData: data,

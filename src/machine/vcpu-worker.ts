@@ -20,7 +20,7 @@ async function main(data: VcpuWorkerData): Promise<void> {
   const vcpu = new VcpuFd(data.vcpuId);
   const control = new ControlBlock(data.control, data.index);
   const log = (message: string): void => post({ type: 'log', message });
-  const quirks = data.pvm ? new PvmCompletions(vcpu, memory, log) : undefined;
+  const quirks = data.pvm && new PvmCompletions(vcpu, memory, data.pvm, log);
   const onFatal = (message: string, exitReason: number | undefined): void => {
     post({ type: 'fatal', message, dump: dumpVcpu(vcpu, memory, data.index, exitReason) });
   };

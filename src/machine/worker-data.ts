@@ -2,6 +2,7 @@
 import type { BoardDescriptor } from './board.js';
 import type { GuestMemoryDescriptor } from '../memory/guest-memory.js';
 import type { ControlDescriptor } from '../vcpu/control-block.js';
+import type { XsaveComponent } from '../vcpu/pvm/index.js';
 
 /** Everything a worker needs; plain data and shared memory. */
 export interface VcpuWorkerData {
@@ -10,8 +11,8 @@ export interface VcpuWorkerData {
   readonly memory: GuestMemoryDescriptor;
   readonly control: ControlDescriptor;
   readonly board: BoardDescriptor;
-  /** Whether this host needs the kvm-pvm completions. */
-  readonly pvm: boolean;
+  /** Where this host needs the kvm-pvm completions: what XSAVE saves. */
+  readonly pvm: readonly XsaveComponent[] | undefined;
 }
 
 /** What a worker tells the main thread. */

@@ -2,11 +2,13 @@
 import { accessSync, closeSync, constants, openSync } from 'node:fs';
 import path from 'node:path';
 import { Worker } from 'node:worker_threads';
+import { encodeCpuid, supportedCpuid } from '../../src/kvm/cpuid.js';
 import { constant, native, packageRoot } from '../../src/kvm/native.js';
 import { Gpr, type Segment } from '../../src/kvm/registers.js';
 import { VcpuFd } from '../../src/kvm/vcpu-fd.js';
 import { GuestMemory } from '../../src/memory/guest-memory.js';
 import { detectPvm, enablePvmMsrExits, PvmCompletions } from '../../src/vcpu/pvm/index.js';
+import { xsaveComponents } from '../../src/vcpu/pvm/index.js';
 import { kernelCodeSegment, kernelStackSegment } from '../../src/vcpu/pvm/segments.js';
 import { userCodeSegment, userStackSegment } from '../../src/vcpu/pvm/segments.js';
 
@@ -44,22 +46,16 @@ export class PvmVm {
     api.setUserMemoryRegion(this.vm, 0, 0, 0, descriptor.id, 0, size);
     const fd = api.createVcpu(this.vm, 0);
     this.vcpu = new VcpuFd(api.vcpuOpen(fd, api.getVcpuMmapSize(this.kvm)));
-    this.setCpuid(fd);
+    const cpuid = supportedCpuid(this.kvm);
+    api.setCpuid2(fd, encodeCpuid(cpuid));
+    const components = xsaveComponents(cpuid, constant('sizeof_kvm_xsave'));
     this.setTables();
-    this.completions = new PvmCompletions(this.vcpu, this.memory, (line) => this.log.push(line));
+    this.completions = new PvmCompletions(this.vcpu, this.memory, components, (line) =>
+      this.log.push(line),
+    );
     const addon = path.join(packageRoot(), 'build', 'Release', 'vexit.node');
     const source = `setTimeout(() => require(${JSON.stringify(addon)}).vcpuStop(${this.vcpu.id}), 20000)`;
     this.watchdog = new Worker(source, { eval: true });
-  }
-
-  private setCpuid(fd: number): void {
-    const entry = constant('sizeof_kvm_cpuid_entry2');
-    const header = constant('sizeof_kvm_cpuid2');
-    const list = new DataView(new ArrayBuffer(header + entry * 256));
-    list.setUint32(0, 256, true);
-    native().getSupportedCpuid(this.kvm, list);
-    const used = header + entry * list.getUint32(0, true);
-    native().setCpuid2(fd, new DataView(list.buffer, 0, used));
   }
 
   private setTables(): void {

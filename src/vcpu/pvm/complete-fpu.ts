@@ -16,36 +16,37 @@ const LEGACY_USED = 416;
 const FP = 1n;
 const SSE = 2n;
 const YMM = 4n;
-const YMM_OFFSET = 576;
-const YMM_SIZE = 256;
-/** x87, SSE and AVX: what this host's guests can enable. */
-const KNOWN = FP | SSE | YMM;
 const XMM_OFFSET = 160;
 const MXCSR_OFFSET = 24;
 /** 24 to 31: MXCSR and its mask, which belong to SSE and AVX alike. */
 const MXCSR_SIZE = 8;
 
-interface Part {
-  readonly component: bigint;
-  readonly ranges: readonly (readonly [offset: number, size: number])[];
+type Range = readonly [offset: number, size: number];
+
+const FP_RANGES: readonly Range[] = [
+  [0, 24],
+  [32, 128],
+];
+const SSE_RANGES: readonly Range[] = [[XMM_OFFSET, 256]];
+
+/** Bytes of the components in `mask`; undefined when KVM's image lacks one. */
+function rangesOf(cpu: GuestCpu, mask: bigint): Range[] | undefined {
+  const ranges = (mask & FP) === 0n ? [] : FP_RANGES.slice();
+  if ((mask & SSE) !== 0n) ranges.push(...SSE_RANGES);
+  let left = mask & ~(FP | SSE);
+  for (const { number, offset, size } of cpu.xsaveComponents) {
+    const bit = 1n << BigInt(number);
+    if ((left & bit) === 0n) continue;
+    ranges.push([offset, size]);
+    left &= ~bit;
+  }
+  return left === 0n ? ranges : undefined;
 }
 
-const PARTS: readonly Part[] = [
-  {
-    component: FP,
-    ranges: [
-      [0, 24],
-      [32, 128],
-    ],
-  },
-  { component: SSE, ranges: [[160, 256]] },
-  { component: YMM, ranges: [[YMM_OFFSET, YMM_SIZE]] },
-];
-
-function requested(cpu: GuestCpu): bigint {
+/** EDX:EAX. */
+function requestedMask(cpu: GuestCpu): bigint {
   const high = cpu.regs.get(Gpr.Rdx) & 0xffffffffn;
-  const mask = (high << 32n) | (cpu.regs.get(Gpr.Rax) & 0xffffffffn);
-  return mask & cpu.readXcr0();
+  return (high << 32n) | (cpu.regs.get(Gpr.Rax) & 0xffffffffn);
 }
 
 function view(area: Uint8Array): DataView {
@@ -59,18 +60,16 @@ function refuse(cpu: GuestCpu): boolean {
 
 /** XSAVE and XSAVEOPT: both write every requested component. */
 function xsave(cpu: GuestCpu, insn: Instruction, address: bigint): boolean {
-  const mask = requested(cpu);
-  if ((mask & ~KNOWN) !== 0n) return false;
+  const mask = requestedMask(cpu) & cpu.readXcr0();
+  const ranges = rangesOf(cpu, mask);
+  if (ranges === undefined) return false;
   const state = cpu.readXsave();
   const header = new Uint8Array(8);
   cpu.readLinear(address + BigInt(HEADER), header);
   const old = view(header).getBigUint64(0, true);
   const inUse = view(state).getBigUint64(HEADER, true);
-  for (const { component, ranges } of PARTS) {
-    if ((mask & component) === 0n) continue;
-    for (const [offset, size] of ranges) {
-      cpu.writeLinear(address + BigInt(offset), state.subarray(offset, offset + size));
-    }
+  for (const [offset, size] of ranges) {
+    cpu.writeLinear(address + BigInt(offset), state.subarray(offset, offset + size));
   }
   if ((mask & (SSE | YMM)) !== 0n) {
     const stored = state.subarray(MXCSR_OFFSET, MXCSR_OFFSET + MXCSR_SIZE);
@@ -84,22 +83,21 @@ function xsave(cpu: GuestCpu, insn: Instruction, address: bigint): boolean {
 
 /** XRSTOR of the standard format; the compacted one is refused. */
 function xrstor(cpu: GuestCpu, insn: Instruction, address: bigint): boolean {
-  const mask = requested(cpu);
-  if ((mask & ~KNOWN) !== 0n) return false;
-  const source = new Uint8Array(YMM_OFFSET + ((mask & YMM) === 0n ? 0 : YMM_SIZE));
+  const xcr0 = cpu.readXcr0();
+  const mask = requestedMask(cpu) & xcr0;
+  const source = new Uint8Array(HEADER + HEADER_SIZE);
   cpu.readLinear(address, source);
   const present = view(source).getBigUint64(HEADER, true);
   const compact = view(source).getBigUint64(XCOMP_BV, true);
   if (compact !== 0n) return false;
-  if ((present & ~cpu.readXcr0()) !== 0n) return refuse(cpu);
+  if ((present & ~xcr0) !== 0n) return refuse(cpu);
   const reserved = source.subarray(XCOMP_BV, HEADER + HEADER_SIZE);
   if (reserved.some((byte) => byte !== 0)) return refuse(cpu);
+  const ranges = rangesOf(cpu, mask & present);
+  if (ranges === undefined) return false;
   const state = cpu.readXsave();
-  for (const { component, ranges } of PARTS) {
-    if ((mask & component) === 0n || (present & component) === 0n) continue;
-    for (const [offset, size] of ranges) {
-      state.set(source.subarray(offset, offset + size), offset);
-    }
+  for (const [offset, size] of ranges) {
+    cpu.readLinear(address + BigInt(offset), state.subarray(offset, offset + size));
   }
   if ((mask & (SSE | YMM)) !== 0n) {
     const loaded = view(source).getUint32(MXCSR_OFFSET, true);

@@ -15,6 +15,7 @@ import { KvmGuestCpu } from './kvm-guest-cpu.js';
 import type { SyscallMsrs } from './syscall-entry.js';
 import { SoftwareInterrupt } from './software-interrupt.js';
 import { readSyscallMsrs, SyscallEntry } from './syscall-entry.js';
+import type { XsaveComponent } from './xsave-layout.js';
 
 /** DR7: global enables of breakpoints 0 and 1 (execution), and the bit that is always 1. */
 const DR7 = { pageFault: 0x002n, invalidOpcode: 0x008n, fixed: 0x400n } as const;
@@ -60,9 +61,10 @@ export class PvmCompletions {
   constructor(
     private readonly vcpu: VcpuFd,
     memory: GuestMemory,
+    xsave: readonly XsaveComponent[],
     private readonly log: (message: string) => void,
   ) {
-    this.cpu = new KvmGuestCpu(vcpu, memory);
+    this.cpu = new KvmGuestCpu(vcpu, memory, xsave);
     this.idt = new IdtReader(this.cpu);
     this.entry = new SyscallEntry(this.cpu);
     this.interrupt = new SoftwareInterrupt(this.cpu, this.idt);

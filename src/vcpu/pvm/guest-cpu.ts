@@ -4,6 +4,7 @@
  */
 import type { GeneralRegisters, Segment } from '../../kvm/registers.js';
 import type { CodeSize } from './instruction.js';
+import type { XsaveComponent } from './xsave-layout.js';
 
 /** Exception vectors (SDM volume 3, table 6-1). */
 export enum Vector {
@@ -96,6 +97,8 @@ export interface GuestCpu {
   /** Delivers a #PF: CR2 and error code. */
   raisePageFault(address: bigint, errorCode: number): void;
 
+  /** Components of {@link readXsave} beyond x87 and SSE. */
+  readonly xsaveComponents: readonly XsaveComponent[];
   /** The user state of KVM_GET_XSAVE: the standard (not compacted) format of XSAVE. */
   readXsave(): Uint8Array;
   writeXsave(area: Uint8Array): void;

@@ -14,8 +14,9 @@ export function detectPvm(): boolean {
 /**
  * What the kernel is told not to use, since the processor's own CPUID bits shine through whatever
  * KVM_SET_CPUID2 was given: each would cost an exit (or, for erms, a slow emulated string move)
- * every time. From ssse3 on they are what the kernel's crypto picks vector code by, which KVM's
- * emulator cannot run. Names and numbers are Linux's (asm/cpufeatures.h), word times 32 plus bit.
+ * every time. From ssse3 to avx512vl they are what the kernel's crypto picks vector code by, which
+ * KVM's emulator cannot run; then the XSAVE formats that have no completion. AVX, AVX2 and AVX512F
+ * stay, or the kernel would not save those registers: programs find them whatever it is told. Names and numbers are Linux's (asm/cpufeatures.h), word times 32 plus bit.
  */
 const HIDDEN_FEATURES: readonly (readonly [name: string, number: number])[] = [
   ['smap', 9 * 32 + 20],
@@ -34,6 +35,13 @@ const HIDDEN_FEATURES: readonly (readonly [name: string, number: number])[] = [
   ['sha_ni', 9 * 32 + 29],
   ['bmi2', 9 * 32 + 8],
   ['adx', 9 * 32 + 19],
+  ['avx512vl', 9 * 32 + 31],
+  // The compacted formats, and with xsaves AMX, which Linux lets depend on it. XSAVE itself has to
+  // stay: see docs/kvm-pvm.md, "Vector registers".
+  ['xsavec', 10 * 32 + 1],
+  ['xsaves', 10 * 32 + 3],
+  // KVM without VT-x or AMD-V has no CR4.PKE for a guest.
+  ['pku', 16 * 32 + 3],
 ];
 
 /**
@@ -41,7 +49,7 @@ const HIDDEN_FEATURES: readonly (readonly [name: string, number: number])[] = [
  * characters of clearcpuid.
  */
 export const PVM_CMDLINE = [
-  'noxsave nosmap nosmep',
+  'nosmap nosmep',
   `clearcpuid=${HIDDEN_FEATURES.map(([name]) => name).join(',')}`,
   'mitigations=off',
 ].join(' ');
@@ -57,7 +65,6 @@ export const PVM_CMDLINE = [
  *   every later allocation would search.
  */
 export const PVM_BUILT_GUEST_CMDLINE = [
-  'noxsave',
   `clearcpuid=${HIDDEN_FEATURES.map(([, number]) => number).join(',')}`,
   'rodata=off percpu_alloc=page',
 ].join(' ');

@@ -13,6 +13,7 @@ import type { PagingState } from './page-walk.js';
 import { walk } from './page-walk.js';
 import { readXcr0, readXsave, writeXcr0 } from './extended-state.js';
 import { SyncedState } from './synced-state.js';
+import type { XsaveComponent } from './xsave-layout.js';
 
 const EFER_LMA = 1n << 10n;
 /** struct kvm_debugregs: DR0 to DR3, DR6, DR7, flags. */
@@ -41,6 +42,7 @@ export class KvmGuestCpu implements GuestCpu {
   constructor(
     private readonly vcpu: VcpuFd,
     private readonly memory: GuestMemory,
+    readonly xsaveComponents: readonly XsaveComponent[],
   ) {
     this.regs = vcpu.regs;
     this.sregs = vcpu.sregs;

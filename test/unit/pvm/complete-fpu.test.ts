@@ -70,6 +70,38 @@ test('XRSTOR puts absent components into their initial state, MXCSR excepted', (
   expect(state.getUint32(MXCSR, true)).toBe(0x1fa0);
 });
 
+test('components lie where the processor has them', () => {
+  const opmask = 832;
+  const zmm = 1408;
+  cpu.xcr0 = 0xe7n;
+  cpu.xsaveComponents = [
+    { number: 2, offset: YMM0, size: 256 },
+    { number: 5, offset: opmask, size: 64 },
+    { number: 6, offset: 896, size: 512 },
+    { number: 7, offset: zmm, size: 1024 },
+  ];
+  state.setBigUint64(opmask, 0x6666n, true);
+  state.setBigUint64(zmm + 1016, 0x7777n, true);
+  state.setBigUint64(XSTATE_BV, 0xa7n, true);
+  expect(run('0fae26', 0xffn)).toBe(true);
+  expect(memory.getBigUint64(opmask, true)).toBe(0x6666n);
+  expect(memory.getBigUint64(zmm + 1016, true)).toBe(0x7777n);
+  expect(memory.getBigUint64(XSTATE_BV, true)).toBe(0xa7n);
+  memory.setBigUint64(opmask, 0x8888n, true);
+  memory.setBigUint64(zmm, 0x9999n, true);
+  expect(run('0fae2e', 0xa0n)).toBe(true);
+  expect(state.getBigUint64(opmask, true)).toBe(0x8888n);
+  expect(state.getBigUint64(zmm, true)).toBe(0x9999n);
+  expect(state.getBigUint64(XSTATE_BV, true)).toBe(0xa7n);
+});
+
+test('a component that KVM has no place for is not completed', () => {
+  cpu.xcr0 = 0x207n;
+  expect(run('0fae26', 0x200n)).toBe(false);
+  memory.setBigUint64(XSTATE_BV, 0x200n, true);
+  expect(run('0fae2e', 0x200n)).toBe(false);
+});
+
 test('XRSTOR faults on what the processor refuses', () => {
   memory.setBigUint64(XSTATE_BV, 8n, true);
   expect(run('0fae2e')).toBe(true);

@@ -21,6 +21,7 @@ export class FakeCpu implements GuestCpu {
   cr4 = 0x50000n;
   xcr0 = 7n;
   xsave = new Uint8Array(4096);
+  xsaveComponents = [{ number: 2, offset: 576, size: 256 }];
 
   constructor() {
     this.regs.set(Gpr.Rip, RIP);
