@@ -11,6 +11,8 @@ import { fixed, summary, table } from './lib/stats.mjs';
 const COMMAND = ['sh', '-c', 'uname -sm; nproc; echo err >&2; exit 7'];
 const COMMAND_STATUS = 7;
 const PROMPT = 'vexit:~# ';
+/** The escape key of the console and the letter that quits. */
+const QUIT = '\x01x';
 const POLL_MS = 20;
 
 /** A directory for each VM, named by process and file descriptor; for root only. */
@@ -42,20 +44,34 @@ function cpuSecondsOf(pid) {
   }
 }
 
-/** Seconds, CPU seconds and instructions, from exec until `done` is true of the output or the exit. */
-function boot(command, done, status) {
+/** The process that script(1) has started, which has a terminal. */
+function childOf(pid) {
+  try {
+    return Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1').split(' ')[0]);
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Seconds, CPU seconds and instructions, from exec until the exit, or until `prompt` is there: a shell
+ * prompts only on a terminal.
+ */
+function boot(command, { prompt, status }) {
   return new Promise((resolve, reject) => {
     const start = performance.now();
-    const child = spawn(process.execPath, [cli, 'run', ...command], {
-      stdio: ['pipe', 'pipe', 'ignore'],
-    });
+    const vexit = [process.execPath, cli, 'run', ...command];
+    const onTerminal = ['script', '-qefc', vexit.join(' '), '/dev/null'];
+    const [program, ...args] = prompt === undefined ? vexit : onTerminal;
+    const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'ignore'] });
     let found;
     let cpu;
     let instructions;
     let output = '';
     const look = () => {
-      cpu = cpuSecondsOf(child.pid) ?? cpu;
-      instructions = instructionsOf(child.pid) ?? instructions;
+      const pid = prompt === undefined ? child.pid : childOf(child.pid);
+      cpu = cpuSecondsOf(pid) ?? cpu;
+      instructions = instructionsOf(pid) ?? instructions;
     };
     const finish = () => {
       found ??= { seconds: (performance.now() - start) / 1000, cpu, instructions };
@@ -63,24 +79,24 @@ function boot(command, done, status) {
     const poll = setInterval(look, POLL_MS);
     child.stdout.setEncoding('utf8').on('data', (text) => {
       output += text;
-      if (!done(output) || found !== undefined) return;
+      if (prompt === undefined || !output.includes(prompt) || found !== undefined) return;
       look();
       finish();
-      child.stdin.end();
+      child.stdin.write(QUIT);
     });
     child.on('error', reject);
     child.on('close', (code) => {
       clearInterval(poll);
       finish();
-      if (code === status) resolve(found);
+      if (prompt !== undefined ? output.includes(prompt) : code === status) resolve(found);
       else reject(new Error(`vexit run ended with status ${code}:\n${output}`));
     });
   });
 }
 
 const CASES = [
-  ["the command's exit", () => boot(['--', ...COMMAND], () => false, COMMAND_STATUS)],
-  ["the shell's prompt", () => boot([], (output) => output.includes(PROMPT), 0)],
+  ["the command's exit", () => boot(['--', ...COMMAND], { status: COMMAND_STATUS })],
+  ["the shell's prompt", () => boot([], { prompt: PROMPT })],
 ];
 
 export async function bootTime(options) {
