@@ -1,5 +1,6 @@
 /** Says what the rules of a network have denied a guest. */
 import type { NetEvent } from '../net/events.js';
+import { hostAndPort } from '../net/wire/address.js';
 
 /** Different denials that are said; a guest can cause them without end. */
 const MOST_DENIALS = 64;
@@ -9,8 +10,7 @@ export function describeDenial(event: NetEvent): string | undefined {
   if (!('verdict' in event) || event.verdict !== 'deny') return undefined;
   if (event.type === 'lookup') return `denied the look-up of ${event.name}`;
   const { protocol, address, port, names } = event;
-  const host = address.includes(':') ? `[${address}]` : address;
-  const place = protocol === 'icmp' ? address : `${host}:${port}`;
+  const place = protocol === 'icmp' ? address : hostAndPort(address, port);
   const known = names.length === 0 ? '' : ` (${names.join(', ')})`;
   return `denied ${protocol} to ${place}${known}`;
 }

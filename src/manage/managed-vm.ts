@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { GuestAgent } from '../agent/guest-agent.js';
 import { netSettings } from '../machine/device-options.js';
+import { hostAndPort } from '../net/wire/address.js';
 import { VexitError } from '../util/errors.js';
 import { readLog, type LogOptions } from './console-log.js';
 import { ANSWER_MS, ControlConnection, ask } from './control-client.js';
@@ -350,7 +351,7 @@ export class ManagedVm {
       .flatMap((settings) => ('publish' in settings ? (settings.publish ?? []) : []))
       .map(
         ({ hostAddress, hostPort, guestPort, protocol }) =>
-          `${hostAddress.includes(':') ? `[${hostAddress}]` : hostAddress}:${hostPort}->${guestPort}/${protocol}`,
+          `${hostAndPort(hostAddress, hostPort)}->${guestPort}/${protocol}`,
       );
   }
 

@@ -3,11 +3,11 @@ import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { createServer, type AddressInfo, type Server } from 'node:net';
 import { VexitError, errorMessage, systemCode } from '../../util/errors.js';
 import type { Publication } from '../options.js';
+import { hostAndPort } from '../wire/address.js';
 
 /** As people write it: `127.0.0.1:8080/tcp`. */
 export function describePort({ hostAddress, hostPort, protocol }: Publication): string {
-  const host = hostAddress.includes(':') ? `[${hostAddress}]` : hostAddress;
-  return `${host}:${hostPort}/${protocol}`;
+  return `${hostAndPort(hostAddress, hostPort)}/${protocol}`;
 }
 
 function publishError(publication: Publication, error: Error): VexitError {
