@@ -9,10 +9,9 @@ import { ControlServer } from './control-server.js';
 import type { VmEvent } from './event-log.js';
 import { FileLock } from './file-lock.js';
 import { stopGracefully } from './graceful-stop.js';
-import { bootId, processStart } from './host-identity.js';
 import { operations, type ControlledVm } from './operations.js';
 import { newConfig } from './new-config.js';
-import type { VmConfig, VmExit, VmRecord } from './records.js';
+import { startingRecord, type VmConfig, type VmExit, type VmRecord } from './records.js';
 import { NO_RESTART } from './restart-policy.js';
 import { Store } from './store.js';
 import { VmDirectory } from './vm-directory.js';
@@ -45,15 +44,7 @@ export class ForegroundVm implements ControlledVm {
   static async register(name: string, options: VirtualMachineOptions): Promise<ForegroundVm> {
     const store = Store.open();
     const config = newConfig({ options, autoRemove: true, detached: false });
-    const start = processStart(process.pid);
-    const record: VmRecord = {
-      version: 1,
-      status: 'starting',
-      pid: process.pid,
-      ...(start === undefined ? {} : { processStart: start }),
-      bootId: bootId(),
-      restarts: 0,
-    };
+    const record = startingRecord();
     let alive: FileLock | undefined;
     try {
       const directory = await store.create(name, { config, record, durable: false }, (made) => {

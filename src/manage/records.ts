@@ -2,6 +2,7 @@
 import type { VirtualMachineOptions } from '../machine/config.js';
 import type { ExitReason } from '../machine/exit-report.js';
 import { VexitError } from '../util/errors.js';
+import { bootId, processStart } from './host-identity.js';
 import type { RestartPolicy } from './restart-policy.js';
 import { DAMAGED_HINT } from './state-file.js';
 
@@ -137,6 +138,19 @@ export function checkVmRecord(file: string, fields: Fields): VmRecord {
   }
   if (fields.exit !== undefined && !isExit(fields.exit)) throw damaged(file, '"exit" is no end');
   return fields as unknown as VmRecord;
+}
+
+/** The state of a VM that this process is about to start. */
+export function startingRecord(): VmRecord {
+  const start = processStart(process.pid);
+  return {
+    version: 1,
+    status: 'starting',
+    pid: process.pid,
+    ...(start === undefined ? {} : { processStart: start }),
+    bootId: bootId(),
+    restarts: 0,
+  };
 }
 
 /**

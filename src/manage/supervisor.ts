@@ -12,9 +12,14 @@ import type { ConsoleLog } from './console-log.js';
 import type { VmEvent } from './event-log.js';
 import { withVsockPlace } from './guest-agent.js';
 import { stopGracefully } from './graceful-stop.js';
-import { bootId, processStart } from './host-identity.js';
 import { KILLED_STATUS } from './reap.js';
-import type { VmConfig, VmExit, VmRecord, VmStatus } from './records.js';
+import {
+  startingRecord,
+  type VmConfig,
+  type VmExit,
+  type VmRecord,
+  type VmStatus,
+} from './records.js';
 import { RestartCounter, type RestartPolicy } from './restart-policy.js';
 import type { Store } from './store.js';
 import type { VmDirectory } from './vm-directory.js';
@@ -54,15 +59,7 @@ export class Supervisor {
     this.console = new ConsoleHub(log);
     this.restartPolicy = config.restart;
     this.done = new Promise((resolve) => (this.finish = resolve));
-    const start = processStart(process.pid);
-    this.record = {
-      version: 1,
-      status: 'starting',
-      pid: process.pid,
-      ...(start === undefined ? {} : { processStart: start }),
-      bootId: bootId(),
-      restarts: 0,
-    };
+    this.record = startingRecord();
     this.write({});
   }
 

@@ -60,10 +60,7 @@ export class VmDirectory {
 
   /** @throws VexitError ERR_STORE, ERR_NOT_FOUND */
   readConfig(): VmConfig {
-    const file = this.file('config.json');
-    const fields = readJson(file);
-    if (fields === undefined) throw this.missing(file);
-    return checkVmConfig(file, fields);
+    return this.read('config.json', checkVmConfig);
   }
 
   writeConfig(config: VmConfig, durable = true): void {
@@ -72,14 +69,18 @@ export class VmDirectory {
 
   /** @throws VexitError ERR_STORE, ERR_NOT_FOUND */
   readRecord(): VmRecord {
-    const file = this.file('state.json');
-    const fields = readJson(file);
-    if (fields === undefined) throw this.missing(file);
-    return checkVmRecord(file, fields);
+    return this.read('state.json', checkVmRecord);
   }
 
   writeRecord(record: VmRecord, durable = true): void {
     writeJson(this.file('state.json'), record, durable);
+  }
+
+  private read<T>(name: string, check: (file: string, fields: Record<string, unknown>) => T): T {
+    const file = this.file(name);
+    const fields = readJson(file);
+    if (fields === undefined) throw this.missing(file);
+    return check(file, fields);
   }
 
   private missing(file: string): VexitError {
