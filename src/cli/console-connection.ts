@@ -15,6 +15,9 @@ export interface ConsoleConnection {
   restore(): void;
 }
 
+/** Of a guest's terminal that is none on this side. */
+export const DEFAULT_TERMINAL_SIZE = { rows: 24, cols: 80 };
+
 /** The terminal's size as rows and columns, when standard output is one. */
 export function terminalSize(): { rows: number; cols: number } | undefined {
   // Asked first without process.stdout: making the stream takes milliseconds, the guest waits.

@@ -7,7 +7,7 @@ import type { CommandOptions, VirtualMachineOptions } from '../machine/config.js
 import { VexitError } from '../util/errors.js';
 import { parseSize } from '../util/size.js';
 import type { RunArguments } from './commands/run.js';
-import { terminalSize } from './console-connection.js';
+import { DEFAULT_TERMINAL_SIZE, terminalSize } from './console-connection.js';
 
 /** Options that collect their values, and what yargs puts beside options. */
 const COLLECTING = new Set([
@@ -62,7 +62,7 @@ function commandOptions(args: RunArguments): CommandOptions | undefined {
     throw new VexitError('ERR_CONFIG', 'no command after --', 'write the command, or leave -- out');
   }
   const terminal = !detached && process.stdin.isTTY && process.stdout.isTTY;
-  const tty = (args.tty ?? terminal) ? (terminalSize() ?? { rows: 24, cols: 80 }) : undefined;
+  const tty = (args.tty ?? terminal) ? (terminalSize() ?? DEFAULT_TERMINAL_SIZE) : undefined;
   return {
     argv: argv.map(String),
     env: {
@@ -124,7 +124,8 @@ async function networks(args: RunArguments): Promise<NetSettings[] | undefined> 
     return isDefaultGuest ? [{ kind: 'user' }] : undefined;
   }
   if (net?.includes('none') === true) {
-    if (given.filter((option) => option !== undefined).length + net.length === 2) return undefined;
+    const others = given.slice(1);
+    if (net.length === 1 && others.every((option) => option === undefined)) return undefined;
     throw new VexitError(
       'ERR_CONFIG',
       '--net none goes with no other option of a network',

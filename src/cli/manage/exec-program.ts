@@ -5,13 +5,11 @@ import { EXIT_STATUS } from '../../machine/exit-report.js';
 import { Vexit } from '../../manage/vexit.js';
 import { VexitError, systemCode } from '../../util/errors.js';
 import type { ExecArguments } from '../commands/manage/exec.js';
-import { terminalSize } from '../console-connection.js';
+import { DEFAULT_TERMINAL_SIZE, terminalSize } from '../console-connection.js';
 import { reportError } from '../error-report.js';
 import { flushOutput } from '../flush-output.js';
 import { environment } from '../run-options.js';
 
-/** Of a terminal that is none on this side. */
-const DEFAULT_SIZE = { rows: 24, cols: 80 };
 const FORWARDED = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'] as const;
 
 function execOptions(args: ExecArguments): ExecOptions {
@@ -22,7 +20,7 @@ function execOptions(args: ExecArguments): ExecOptions {
     env: { ...terminal, ...environment(env) },
     ...(workdir === undefined ? {} : { cwd: workdir }),
     ...(user === undefined ? {} : { user }),
-    ...(tty === true ? { tty: terminalSize() ?? DEFAULT_SIZE } : {}),
+    ...(tty === true ? { tty: terminalSize() ?? DEFAULT_TERMINAL_SIZE } : {}),
   };
 }
 
