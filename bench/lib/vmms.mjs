@@ -53,21 +53,22 @@ export function watch(command, onByte) {
 
 /** Nanoseconds that all threads of a process have been on a processor. */
 export function cpuTime(pid) {
-  const task = `/proc/${pid}/task`;
-  return readdirSync(task).reduce((sum, tid) => {
-    const [ran] = readFileSync(`${task}/${tid}/schedstat`, 'utf8').split(' ');
-    return sum + Number(ran);
-  }, 0);
+  return threadsOf(pid).reduce((sum, { ran }) => sum + ran, 0);
 }
 
 /** The same of every thread but those that run a vCPU, which are told by their names. */
 export function serviceTime(pid) {
-  const task = `/proc/${pid}/task`;
-  const threads = readdirSync(task).map((tid) => ({
-    name: readFileSync(`${task}/${tid}/comm`, 'utf8').trim(),
-    ran: Number(readFileSync(`${task}/${tid}/schedstat`, 'utf8').split(' ')[0]),
-  }));
+  const threads = threadsOf(pid);
   const others = threads.filter(({ name }) => !/^vcpu\d+$|^CPU \d+\/KVM$/.test(name));
   if (others.length === threads.length) throw new Error(`process ${pid} has no vCPU by name`);
   return others.reduce((sum, { ran }) => sum + ran, 0);
+}
+
+/** Name and nanoseconds on a processor of every thread of a process. */
+function threadsOf(pid) {
+  const task = `/proc/${pid}/task`;
+  return readdirSync(task).map((tid) => ({
+    name: readFileSync(`${task}/${tid}/comm`, 'utf8').trim(),
+    ran: Number(readFileSync(`${task}/${tid}/schedstat`, 'utf8').split(' ')[0]),
+  }));
 }
