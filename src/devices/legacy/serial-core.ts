@@ -82,6 +82,31 @@ export class SerialCore {
     this.updateInterrupt();
   }
 
+  /**
+   * Keeps a character while the output ring is full. THRE promises room for a whole FIFO, so a driver
+   * may send the rest of its burst after the first character has filled the ring.
+   * @returns false when there is no room: the driver has not looked at THRE
+   */
+  holdBack(byte: number): boolean {
+    const { words } = this;
+    const count = words[Word.TransmitCount]!;
+    if (!this.fifoEnabled || count < 0 || count >= uart.FIFO_SIZE) return false;
+    this.bytes[uart.TRANSMIT_BYTES + count] = byte;
+    words[Word.TransmitCount] = count + 1;
+    return true;
+  }
+
+  /** The host has made room in a ring that was full: what was held back leaves first. */
+  outputDrained(): void {
+    const { words, bytes, output } = this;
+    const held = Math.min(Math.max(words[Word.TransmitCount]!, 0), uart.FIFO_SIZE);
+    const sent = Math.min(held, output.space);
+    for (let i = 0; i < sent; i++) output.push(bytes[uart.TRANSMIT_BYTES + i]!);
+    bytes.copyWithin(uart.TRANSMIT_BYTES, uart.TRANSMIT_BYTES + sent, uart.TRANSMIT_BYTES + held);
+    words[Word.TransmitCount] = held - sent;
+    if (output.space > 0) this.transmitterEmpty();
+  }
+
   lineStatus(): number {
     const { words } = this;
     let lsr = words[Word.LineErrors]!;

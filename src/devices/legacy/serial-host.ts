@@ -57,8 +57,9 @@ export class SerialHost {
       const { output } = this.core;
       const busy = output.space === 0;
       const count = output.drain(target);
-      if (busy && count > 0) this.core.transmitterEmpty();
-      return count;
+      if (!busy || count === 0) return count;
+      this.core.outputDrained();
+      return count + output.drain(target.subarray(count));
     });
   }
 
@@ -69,7 +70,7 @@ export class SerialHost {
       const busy = output.space === 0;
       const bytes = new Uint8Array(output.length);
       output.drain(bytes);
-      if (busy) this.core.transmitterEmpty();
+      if (busy) this.core.outputDrained();
       return bytes;
     });
   }

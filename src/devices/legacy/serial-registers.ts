@@ -110,6 +110,8 @@ export const enum Word {
   /** 1: a break comes after BreakAfter more bytes of the receive queue. */
   BreakQueued,
   BreakAfter,
+  /** Characters in the transmitter FIFO: the end of a burst that the output ring had no room for. */
+  TransmitCount,
   /** Three words each, see ByteRing. */
   OutputRing = 20,
   ReceiveQueue = 24,
@@ -122,9 +124,12 @@ export const MODEM_INPUTS_AT_RESET = MSR_CTS | MSR_DSR | MSR_DCD;
 export const FIFO_BYTES = Word.Count * 4;
 export const FIFO_ERRORS = FIFO_BYTES + FIFO_SIZE;
 
+/** Bytes of the transmitter FIFO. */
+export const TRANSMIT_BYTES = FIFO_ERRORS + FIFO_SIZE;
+
 export const OUTPUT_RING: ByteRingLayout = {
   headerWord: Word.OutputRing,
-  dataByte: FIFO_ERRORS + FIFO_SIZE,
+  dataByte: TRANSMIT_BYTES + FIFO_SIZE,
   capacity: OUTPUT_RING_SIZE,
 };
 export const RECEIVE_QUEUE: ByteRingLayout = {

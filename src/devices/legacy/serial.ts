@@ -118,7 +118,7 @@ export class Serial extends SerialHost implements BusDevice {
     }
     const space = core.output.space;
     if (space === 0) {
-      core.output.countLost();
+      if (!core.holdBack(byte)) core.output.countLost();
       return false;
     }
     core.output.push(byte);

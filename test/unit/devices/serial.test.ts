@@ -119,6 +119,44 @@ describe('output', () => {
     expect(bench.port.lostBytes).toBe(0);
   });
 
+  test('K3: bursts of a whole FIFO after THRE are kept, however the host drains', () => {
+    const bench = new SerialBench().open(0);
+    const sent: number[] = [];
+    const received: number[] = [];
+    const target = new Uint8Array(1000);
+    const drain = (size: number): void => {
+      const part = target.subarray(0, size);
+      received.push(...part.subarray(0, bench.port.drain(part)));
+    };
+    // A host that is behind: the ring is full most of the time, and never by whole bursts.
+    for (let round = 0; round < 20_000; round++) {
+      if ((bench.in(LSR) & READY) === READY) {
+        for (let i = 0; i < uart.FIFO_SIZE; i++) {
+          bench.out(THR, sent.length & 0xff);
+          sent.push(sent.length & 0xff);
+        }
+      }
+      if (round > 1500) drain(1 + ((round * 7) % 13));
+    }
+    expect(sent.length).toBeGreaterThan(uart.OUTPUT_RING_SIZE);
+    while (bench.port.pending > 0) drain(target.length);
+    expect(bench.port.lostBytes).toBe(0);
+    expect(Buffer.compare(Buffer.from(received), Buffer.from(sent))).toBe(0);
+  });
+
+  test('a burst that fills the ring leaves whole by take, then THRE comes back', () => {
+    const bench = new SerialBench().open(uart.IER_THRE);
+    for (let i = 0; i < uart.OUTPUT_RING_SIZE - 11; i++) bench.out(THR, 1);
+    expect(bench.in(LSR) & READY).toBe(READY);
+    for (let i = 0; i < uart.FIFO_SIZE; i++) bench.out(THR, 2);
+    expect(bench.in(LSR) & READY).toBe(0);
+    expect(bench.irq.level).toBe(false);
+    expect(bench.port.take()).toHaveLength(uart.OUTPUT_RING_SIZE);
+    expect(bench.irq.level).toBe(true);
+    expect([...bench.port.take()]).toEqual([2, 2, 2, 2, 2]);
+    expect(bench.port.lostBytes).toBe(0);
+  });
+
   test('enabling the THRE interrupt while busy raises it only when the host has drained', () => {
     const bench = new SerialBench().open(0);
     for (let i = 0; i < uart.OUTPUT_RING_SIZE; i++) bench.out(THR, 0);
