@@ -127,6 +127,43 @@ static Napi::Value MemoryDiscard(const Napi::CallbackInfo &info) {
     return info.Env().Undefined();
 }
 
+// Makes a huge page in a thread of the pool.
+class CollapseWorker : public Napi::AsyncWorker {
+  public:
+    CollapseWorker(const Napi::Function &callback, vx_memory *memory, uint64_t offset)
+        : Napi::AsyncWorker(callback, "vexit.collapse"), memory_(memory), offset_(offset) {
+    }
+    ~CollapseWorker() override {
+        vx_memory_release(memory_);
+    }
+    void Execute() override {
+        result_ = vx_memory_collapse(memory_, offset_);
+    }
+    void OnOK() override {
+        Callback().Call({Napi::Number::New(Env(), result_)});
+    }
+
+  private:
+    vx_memory *memory_;
+    uint64_t offset_;
+    int result_ = 0;
+};
+
+// memoryCollapse(id, offset, callback): the callback gets 0 or a negative errno.
+static Napi::Value MemoryCollapse(const Napi::CallbackInfo &info) {
+    int64_t id = 0;
+    int64_t offset = 0;
+    if (!ArgInt(info, 0, &id) || !ArgInt(info, 1, &offset) || info.Length() < 3 ||
+        !info[2].IsFunction() || offset % static_cast<int64_t>(VX_HUGE_PAGE) != 0)
+        return ThrowArgument(info.Env(), "memoryCollapse(id, offset of a huge page, callback)");
+    vx_memory *memory = AcquireRange(info, id, offset, VX_HUGE_PAGE);
+    if (!memory) return info.Env().Undefined();
+    auto *worker =
+        new CollapseWorker(info[2].As<Napi::Function>(), memory, static_cast<uint64_t>(offset));
+    worker->Queue();
+    return info.Env().Undefined();
+}
+
 // setUserMemoryRegion(vmFd, slot, flags, guestAddress, id, offset, size); size 0 removes the slot.
 static Napi::Value SetUserMemoryRegion(const Napi::CallbackInfo &info) {
     Napi::Env env = info.Env();
@@ -155,6 +192,7 @@ void InitMemory(Napi::Env env, Napi::Object exports) {
     exports.Set("memoryUnwrap", Napi::Function::New(env, MemoryUnwrap, "memoryUnwrap"));
     exports.Set("memoryRelease", Napi::Function::New(env, MemoryRelease, "memoryRelease"));
     exports.Set("memoryDiscard", Napi::Function::New(env, MemoryDiscard, "memoryDiscard"));
+    exports.Set("memoryCollapse", Napi::Function::New(env, MemoryCollapse, "memoryCollapse"));
     exports.Set("setUserMemoryRegion",
                 Napi::Function::New(env, SetUserMemoryRegion, "setUserMemoryRegion"));
 }

@@ -7,6 +7,30 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#ifndef MADV_COLLAPSE // Linux 6.1, newer than Debian 12's C library
+#define MADV_COLLAPSE 25
+#endif
+
+// Maps `size` bytes of a file at an address where a huge page can begin.
+static void *map_aligned(int fd, uint64_t size) {
+    uint64_t room = size + VX_HUGE_PAGE;
+    uint8_t *start =
+        mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (start == MAP_FAILED) return MAP_FAILED;
+    uint64_t before = -(uint64_t)(uintptr_t)start % VX_HUGE_PAGE;
+    void *address = mmap(start + before, size, PROT_READ | PROT_WRITE,
+                         MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd, 0);
+    if (address == MAP_FAILED) {
+        int error = errno;
+        munmap(start, room);
+        errno = error;
+        return MAP_FAILED;
+    }
+    if (before > 0) munmap(start, before);
+    munmap(start + before + size, VX_HUGE_PAGE - before);
+    return address;
+}
+
 static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct vx_memory *registry;
 static uint32_t next_id = 1;
@@ -43,8 +67,7 @@ int vx_memory_create(const char *name, uint64_t size, struct vx_memory **out, co
     // A shrunk file would turn a guest access into SIGBUS in this process.
     if (fcntl(memory->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
         return fail(memory, failed, "fcntl(F_ADD_SEALS)");
-    void *address =
-        mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, memory->fd, 0);
+    void *address = map_aligned(memory->fd, size);
     if (address == MAP_FAILED) return fail(memory, failed, "mmap");
     memory->address = address;
     // Both are advice: huge pages where shmem_enabled allows them, guest memory not in core files.
@@ -80,6 +103,15 @@ int vx_memory_map_file(int fd, uint64_t length, uint64_t size, bool writable,
     (void)madvise(address, size, MADV_DONTDUMP);
     *out = enter(memory);
     return 0;
+}
+
+int vx_memory_collapse(struct vx_memory *memory, uint64_t offset) {
+    uint8_t *address = memory->address + offset;
+    unsigned char resident[VX_HUGE_PAGE / 4096];
+    if (mincore(address, VX_HUGE_PAGE, resident) < 0) return -errno;
+    for (size_t i = 0; i < sizeof(resident); i++)
+        if (!(resident[i] & 1)) return -ENODATA;
+    return madvise(address, VX_HUGE_PAGE, MADV_COLLAPSE) < 0 ? -errno : 0;
 }
 
 struct vx_memory *vx_memory_acquire(uint32_t id) {

@@ -33,6 +33,15 @@ int vx_memory_create(const char *name, uint64_t size, struct vx_memory **out, co
 int vx_memory_map_file(int fd, uint64_t length, uint64_t size, bool writable,
                        struct vx_memory **out, const char **failed);
 
+// Bytes of a huge page of x86-64.
+#define VX_HUGE_PAGE (2ul << 20)
+
+// Makes one huge page of the pages from `offset` on, whatever shmem_enabled says, if all of them
+// are there: it takes no memory the guest has not touched. Copies 2 MiB and can wait, so not for a
+// thread that has other things to do. 0 or a negative errno: ENODATA when some are not there,
+// EINVAL where the kernel (before 6.1) cannot do it.
+int vx_memory_collapse(struct vx_memory *memory, uint64_t offset);
+
 // Takes a reference to the mapping with this id, or returns NULL.
 struct vx_memory *vx_memory_acquire(uint32_t id);
 

@@ -60,6 +60,11 @@ export class BlockSegments implements IoSegments {
     this.length += length;
   }
 
+  /** Where a piece lies in its memory. */
+  address(index: number): number {
+    return this.local[index]!;
+  }
+
   private grow(): void {
     const capacity = this.addresses.length * 2;
     const addresses = new Float64Array(capacity);

@@ -126,6 +126,8 @@ export interface NativeAddon extends NativeFs, NativePacket {
   memoryUnwrap: (buffer: ArrayBuffer) => void;
   memoryRelease: (id: number) => void;
   memoryDiscard: (id: number, offset: number, length: number) => void;
+  /** Makes one huge page of the pages from `offset` on: 0, or a negative errno. */
+  memoryCollapse: (id: number, offset: number, callback: (result: number) => void) => void;
   setUserMemoryRegion: (
     vmFd: number,
     slot: number,

@@ -6,6 +6,7 @@
  */
 import { native } from '../kvm/native.js';
 import { VexitError } from '../util/errors.js';
+import { HugePages } from './huge-pages.js';
 
 /** A guest physical address, or a size: integers up to 2^53 - 1. */
 export type GuestAddress = number;
@@ -41,6 +42,7 @@ interface Window {
 export class GuestMemory {
   private readonly windows: Window[];
   private last: Window;
+  private hugePages: HugePages | undefined;
 
   private constructor(
     readonly descriptor: GuestMemoryDescriptor,
@@ -205,20 +207,33 @@ export class GuestMemory {
 
   /** Address in this process of a guest range, for system calls on guest memory. */
   hostAddress(address: GuestAddress, length: number): bigint {
-    const region = this.regions.find(
-      ({ start, size }) => address >= start && address + length <= start + size,
-    );
+    const region = this.regionOf(address, length);
     if (region === undefined) {
       throw new RangeError(`guest address 0x${address.toString(16)} (+${length}) is not in RAM`);
     }
     return this.descriptor.hostAddress + BigInt(region.offset + address - region.start);
   }
 
-  /** Gives whole pages back to the host; the guest reads zeroes there. */
-  discard(address: GuestAddress, length: number): void {
-    const region = this.regions.find(
+  private regionOf(address: GuestAddress, length: number): MemoryRegion | undefined {
+    return this.regions.find(
       ({ start, size }) => address >= start && address + length <= start + size,
     );
+  }
+
+  /** Bulk I/O has gone to or from a range: memory that much of it goes to gets huge pages. */
+  transferred(address: GuestAddress, length: number): void {
+    const region = this.regionOf(address, length);
+    if (region === undefined) return;
+    const { id } = this.descriptor;
+    this.hugePages ??= new HugePages(this.size, (offset, done) =>
+      native().memoryCollapse(id, offset, done),
+    );
+    this.hugePages.transferred(region.offset + address - region.start, length);
+  }
+
+  /** Gives whole pages back to the host; the guest reads zeroes there. */
+  discard(address: GuestAddress, length: number): void {
+    const region = this.regionOf(address, length);
     if (region === undefined) throw new RangeError('the range to discard is not in RAM');
     native().memoryDiscard(this.descriptor.id, region.offset + address - region.start, length);
   }

@@ -395,14 +395,17 @@ export class BlockDevice implements VirtioDevice {
     queue.push(request.token, request.written(status === BlockStatus.Ok));
   }
 
-  private count({ queue, type, length }: BlockRequest): void {
-    const { counters } = this;
+  private count(request: BlockRequest): void {
+    const { counters, context } = this;
+    const { queue, type, length } = request;
     switch (type) {
       case BlockRequestType.In:
+        request.noteBulk(context.ram);
         counters.add(queue, Counter.Reads);
         counters.add(queue, Counter.ReadBytes, length);
         break;
       case BlockRequestType.Out:
+        request.noteBulk(context.ram);
         counters.add(queue, Counter.Writes);
         counters.add(queue, Counter.WriteBytes, length);
         break;

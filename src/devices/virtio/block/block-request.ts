@@ -14,6 +14,9 @@ import {
   RANGE_BYTES,
 } from './block-layout.js';
 
+/** Pieces from this size on are bulk I/O, whose speed depends on the size of the host's pages. */
+const BULK = 65536;
+
 /** Guest memory as backends see it; addresses are the guest's and have been checked. */
 export class GuestSegmentMemory extends RamCursor implements SegmentMemory {
   constructor(ram: GuestRam) {
@@ -61,6 +64,16 @@ export class BlockRequest {
     for (let i = 0; i < source.count; i++)
       segments.append(memory, source.address(i), source.size(i));
     this.length = segments.length;
+  }
+
+  /** Reports the large pieces of memory of a transfer that has ended. */
+  noteBulk(ram: GuestRam): void {
+    const { segments } = this;
+    if (segments.length < BULK) return;
+    for (let i = 0; i < segments.count; i++) {
+      const size = segments.lengths[i]!;
+      if (size >= BULK) ram.transferred(segments.address(i), size);
+    }
   }
 
   /** Bytes the driver is told of: those from the first writable one on that have been written. */

@@ -16,6 +16,8 @@ export interface RamSource {
   hostAddress(address: GuestAddress, length: number): bigint;
   /** Gives whole pages back to the host; the guest reads zeroes there. */
   discard(address: GuestAddress, length: number): void;
+  /** Takes note of bulk I/O to or from a range; see `HugePages`. */
+  transferred?(address: GuestAddress, length: number): void;
 }
 
 /** A piece of RAM that one ArrayBuffer covers. */
@@ -91,6 +93,11 @@ export class GuestRam {
   /** Gives the whole pages of a range back to the host. */
   discard(address: GuestAddress, length: number): void {
     this.source.discard(address, length);
+  }
+
+  /** Tells that bulk I/O has gone to or from a range. */
+  transferred(address: GuestAddress, length: number): void {
+    this.source.transferred?.(address, length);
   }
 
   /** The window that holds an address. */
