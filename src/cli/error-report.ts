@@ -1,5 +1,6 @@
 /** What went wrong, as one line and an exit status. */
 import { EXIT_STATUS } from '../machine/exit-report.js';
+import { ProjectError } from '../manage/project/problems.js';
 import { VexitError, errorMessage, type ErrorCode } from '../util/errors.js';
 import { UsageError } from './usage-error.js';
 
@@ -24,7 +25,11 @@ export function statusOf(error: unknown): number {
   return INTERNAL.includes(error.code) ? EXIT_STATUS.internalError : EXIT_STATUS.usage;
 }
 
-/** Says it on standard error. */
+/** Says it on standard error: in one line, or one for each mistake of a file, as compilers do. */
 export function reportError(error: unknown): void {
+  if (error instanceof ProjectError) {
+    process.stderr.write(`${error.message}\n`);
+    return;
+  }
   process.stderr.write(`vexit: ${describe(error).replaceAll('\n', ' ')}\n`);
 }

@@ -102,7 +102,7 @@ async function disks({ disk }: RunArguments): Promise<DiskOptions[] | undefined>
 async function shares({ share }: RunArguments): Promise<Share[] | undefined> {
   if (share === undefined) return undefined;
   const { parseShareOption } = await import('../fs/share-option.js');
-  return share.map(parseShareOption);
+  return share.map((text) => parseShareOption(text));
 }
 
 async function vsock(args: RunArguments): Promise<VsockSettings | undefined> {
@@ -177,6 +177,7 @@ export async function runOptions(args: RunArguments): Promise<VirtualMachineOpti
   }
   return defined({
     name: args.name,
+    hostName: args.hostname,
     kernel: args.kernel,
     guest: args.guest,
     firmware: args.firmware,

@@ -21,9 +21,10 @@ function wrong(text: string, what: string, hint = HINT): VexitError {
 /**
  * Takes the text of an option apart and looks whether there is such a directory. A colon in a path
  * of the host is possible; the last ones count.
+ * @param base what the host's path is relative to
  * @throws VexitError ERR_CONFIG with one line that says what is wrong
  */
-export function parseShareOption(text: string): Share {
+export function parseShareOption(text: string, base = process.cwd()): Share {
   if (text.includes('\0') || text.includes('\n')) {
     throw wrong(JSON.stringify(text), 'a path has no such characters');
   }
@@ -37,7 +38,7 @@ export function parseShareOption(text: string): Share {
   const guest = parts.length > 1 ? parts.pop()! : '';
   const host = parts.join(':');
   if (host === '' || guest === '') throw wrong(text, 'one of the two paths is missing');
-  return { hostPath: hostPathOf(text, host), guestPath: guestPathOf(text, guest), readOnly };
+  return { hostPath: hostPathOf(text, host, base), guestPath: guestPathOf(text, guest), readOnly };
 }
 
 function guestPathOf(text: string, guest: string): string {
@@ -48,8 +49,8 @@ function guestPathOf(text: string, guest: string): string {
   return normal;
 }
 
-function hostPathOf(text: string, host: string): string {
-  const absolute = path.resolve(host);
+function hostPathOf(text: string, host: string, base: string): string {
+  const absolute = path.resolve(base, host);
   let directory: boolean;
   try {
     directory = statSync(absolute).isDirectory();

@@ -82,7 +82,7 @@ async function defaultGuest(
     ...(command?.user === undefined ? {} : { user: command.user }),
     tty: command?.tty !== undefined,
     ...(command?.tty ?? terminal ?? {}),
-    hostname: options.name ?? 'vexit',
+    hostname: options.hostName ?? options.name ?? 'vexit',
     ...guestAttachments(options, devices),
     ...(agentHasPort(options) ? { channel: AGENT_PORT_NAME } : {}),
     ...(options.agent === true ? { agentPort: AGENT_PORT } : {}),

@@ -27,6 +27,8 @@ export interface CommandOptions {
 export interface VirtualMachineOptions extends DeviceOptions {
   /** Shown in messages and in /proc; default "vm". */
   readonly name?: string;
+  /** Of the default guest, and by which other VMs find this one on LANs; default: the name. */
+  readonly hostName?: string;
   /** Kernel image; without one, or firmware, the default guest is booted. */
   readonly kernel?: string;
   /** ROM image to start at the reset vector instead of a kernel. */
@@ -176,6 +178,15 @@ export function checkConfig(options: VirtualMachineOptions): CheckedConfig {
     throw config(
       `${JSON.stringify(name)} is not a name for a VM`,
       'use letters, digits, "_", "." and "-", at most 63, beginning with a letter or digit',
+    );
+  }
+  if (
+    options.hostName !== undefined &&
+    !/^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$/.test(options.hostName)
+  ) {
+    throw config(
+      `${JSON.stringify(options.hostName)} is not a host name`,
+      'use letters, digits and "-" between them, at most 63',
     );
   }
   if (options.kernel !== undefined && options.firmware !== undefined) {

@@ -36,6 +36,7 @@ export interface MappedRegion {
 /** Devices, and the name by which other VMs know this one. */
 export interface NamedDevices extends DeviceOptions {
   readonly name?: string;
+  readonly hostName?: string;
 }
 
 /** The devices of a VM and what has been opened for them, for all its power-ons. */
@@ -135,7 +136,7 @@ class Opener {
   }
 
   async open(options: NamedDevices, agentPort: boolean): Promise<void> {
-    const { name } = options;
+    const { name, hostName = name } = options;
     const { disks = [], pmem = [] } = options;
     checkDisks(disks.filter((disk): disk is DiskOptions => 'path' in disk));
     for (const disk of disks) {
@@ -145,7 +146,7 @@ class Opener {
     const networks = netSettings(options);
     if (networks.length > 0) {
       const { openNetworks } = await import('./open-networks.js');
-      for (const { spec, decide } of await openNetworks(networks, name, this.undo)) {
+      for (const { spec, decide } of await openNetworks(networks, hostName, this.undo)) {
         if (decide !== undefined) this.deciders.set(this.specs.length, decide);
         this.specs.push(spec);
       }

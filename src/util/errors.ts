@@ -22,6 +22,7 @@ export type ErrorCode =
   | 'ERR_STORE'
   | 'ERR_BUSY'
   | 'ERR_CONTROL'
+  | 'ERR_PROJECT'
   | 'ERR_IO';
 
 /**

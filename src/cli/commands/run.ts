@@ -96,6 +96,10 @@ export const RUN_OPTIONS = {
     describe: 'Threads that serve virtio devices, 1 to 16; default 1',
   },
   name: { type: 'string', describe: 'Name of the VM: for other commands, and on its LANs' },
+  hostname: {
+    type: 'string',
+    describe: "Host name of the default guest, and the VM's on LANs; default: its name",
+  },
   detach: {
     type: 'boolean',
     alias: 'd',

@@ -1,8 +1,9 @@
 /** `vexit config validate` */
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { checkConfig } from '../../machine/config.js';
 import { VM_NAME } from '../../manage/paths.js';
+import { ProjectError } from '../../manage/project/problems.js';
 import { checkVmConfig, type VmConfig } from '../../manage/records.js';
 import { readJson } from '../../manage/state-file.js';
 import { Vexit } from '../../manage/vexit.js';
@@ -27,16 +28,42 @@ function checkFiles({ directory, options }: VmConfig): void {
   }
 }
 
+/** Whether a file describes a project, and not the VM of a config.json. */
+function isProject(target: string): boolean {
+  if (/\.ya?ml$/i.test(target)) return true;
+  if (path.basename(target) === 'config.json' || !target.endsWith('.json')) return false;
+  try {
+    const value = JSON.parse(readFileSync(target, 'utf8')) as unknown;
+    return typeof value !== 'object' || value === null || !('options' in value);
+  } catch {
+    return true; // and why it cannot be read is said with the place
+  }
+}
+
+async function validate(target: string): Promise<void> {
+  if (isProject(target)) {
+    const { readProject } = await import('../../manage/project/project-file.js');
+    readProject(target);
+    return;
+  }
+  const config = read(target);
+  checkConfig(config.options);
+  checkFiles(config);
+}
+
 /** Says of each whether it is right; sets the exit status. */
-export function validateConfigs(targets: readonly string[]): void {
+export async function validateConfigs(targets: readonly string[]): Promise<void> {
   for (const target of targets) {
     try {
-      const config = read(target);
-      checkConfig(config.options);
-      checkFiles(config);
+      await validate(target);
       process.stdout.write(`${target}: right\n`);
     } catch (error) {
       if (!(error instanceof VexitError)) throw error;
+      if (error instanceof ProjectError) {
+        reportError(error);
+        process.exitCode ??= statusOf(error);
+        continue;
+      }
       const message = error.message.startsWith(target)
         ? error.message
         : `${target}: ${error.message}`;

@@ -6,7 +6,8 @@ interface ValidateArguments {
 
 const validateCommand: CommandModule<object, ValidateArguments> = {
   command: 'validate <file..>',
-  describe: 'Check configurations: files as config.json of a VM, or names of VMs',
+  describe:
+    'Check configurations: files of projects, files as config.json of a VM, or names of VMs',
   builder: (yargs) =>
     yargs
       .positional('file', {
@@ -15,16 +16,30 @@ const validateCommand: CommandModule<object, ValidateArguments> = {
         demandOption: true,
         describe: 'Path of a file, or name of a VM',
       })
+      .example('vexit config validate vms.yaml', 'a file for "vexit up"')
       .example('vexit config validate web', 'the configuration of a VM'),
   handler: async ({ file }) => {
     const { validateConfigs } = await import('../../manage/validate-config.js');
-    validateConfigs(file);
+    await validateConfigs(file);
+  },
+};
+
+const schemaCommand: CommandModule = {
+  command: 'schema',
+  describe: 'Print the JSON schema of files for "vexit up"',
+  handler: async () => {
+    const { projectSchema } = await import('../../../manage/project/project-file.js');
+    process.stdout.write(`${JSON.stringify(projectSchema(), undefined, 2)}\n`);
   },
 };
 
 export const configCommand: CommandModule = {
   command: 'config',
   describe: 'Check the configuration of VMs',
-  builder: (yargs) => yargs.command(validateCommand).demandCommand(1, 'say what to do: validate'),
+  builder: (yargs) =>
+    yargs
+      .command(validateCommand)
+      .command(schemaCommand)
+      .demandCommand(1, 'say what to do: validate or schema'),
   handler: () => undefined,
 };

@@ -1,0 +1,62 @@
+/** `dependsOn` of a VM. */
+import { checkMemberName, MEMBER_NAME } from './names.js';
+import {
+  byKind,
+  choice,
+  field,
+  list,
+  located,
+  mapped,
+  mapping,
+  object,
+  parsed,
+  type Located,
+  type Reader,
+} from './readers.js';
+
+/**
+ * What is waited for: the guest runs; its health check says that it does what it is there for; it has
+ * ended with status 0.
+ */
+export type Condition = 'started' | 'healthy' | 'completed';
+
+/** A VM that has to be there first. */
+export interface Dependency {
+  readonly vm: string;
+  readonly condition: Condition;
+}
+
+const name = parsed(
+  (text) => {
+    checkMemberName(text);
+    return text;
+  },
+  'db',
+  { type: 'string', pattern: MEMBER_NAME },
+);
+
+const condition = choice('started', 'healthy', 'completed');
+
+export const dependencies: Reader<Located<Dependency>[]> = byKind({
+  list: mapped(list(located(name)), (names) =>
+    names.map(({ value, at }) => ({ value: { vm: value, condition: 'started' as const }, at })),
+  ),
+  other: mapped(
+    mapping(
+      located(
+        byKind<Condition>({
+          other: condition,
+          map: mapped(
+            object(
+              { condition: field(condition, 'What is waited for; default: started') },
+              { what: 'a dependency' },
+            ),
+            (values) => values.condition ?? 'started',
+          ),
+        }),
+      ),
+      { pattern: MEMBER_NAME, key: checkMemberName, what: 'VMs' },
+    ),
+    (values) => [...values].map(([vm, { value, at }]) => ({ value: { vm, condition: value }, at })),
+  ),
+});
