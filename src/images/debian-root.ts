@@ -27,6 +27,10 @@ const MIRROR = 'http://deb.debian.org/debian';
 const KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg';
 /** What people miss first in a minimal Debian. */
 const PACKAGES = ['ca-certificates', 'iproute2', 'less', 'procps'];
+/** Debian Policy, 5.6.1. */
+const PACKAGE_NAME = /^[a-z0-9][a-z0-9+.-]+$/;
+/** What debootstrap says of packages that are not in the release. */
+const NOT_FOUND = /^E: Couldn't find these debs: (.{1,200})$/;
 
 const TOOLS: readonly Tool[] = [
   { package: 'debootstrap', provides: '/usr/sbin/debootstrap' },
@@ -43,11 +47,27 @@ const FILES: Readonly<Record<string, string>> = {
   'etc/machine-id': '',
 };
 
+/**
+ * The packages asked for beside {@link PACKAGES}: sorted, each once.
+ * @throws VexitError ERR_DISK for what is no name of a package
+ */
+export function furtherPackages(names: readonly string[]): string[] {
+  for (const name of names) {
+    if (PACKAGE_NAME.test(name)) continue;
+    throw new VexitError(
+      'ERR_DISK',
+      `${JSON.stringify(name.slice(0, 80))} is not the name of a Debian package`,
+      'give one like fio',
+    );
+  }
+  return [...new Set(names)].filter((name) => !PACKAGES.includes(name)).sort();
+}
+
 /** What decides about the content, for the name in the cache. */
-export const DEBIAN_RECIPE: readonly string[] = [
-  ...[SUITE, MIRROR, String(DEBIAN_BYTES), ...PACKAGES],
-  JSON.stringify(FILES),
-];
+export function debianRecipe(packages: readonly string[]): string[] {
+  const fixed = [SUITE, MIRROR, String(DEBIAN_BYTES), ...PACKAGES, JSON.stringify(FILES)];
+  return [...fixed, ...packages];
+}
 
 /** @throws VexitError ERR_DISK if we are not root */
 export function checkDebianPrivilege(): void {
@@ -71,19 +91,39 @@ function tellProgress(progress: Progress): (line: string) => void {
  * In name spaces of its own: what debootstrap mounts and starts is gone when it ends, however it
  * does. `unshare` itself takes notice of SIGKILL only.
  */
-async function debootstrap(tree: string, progress: Progress, options: RunOptions): Promise<void> {
+async function debootstrap(
+  tree: string,
+  packages: readonly string[],
+  progress: Progress,
+  options: RunOptions,
+): Promise<void> {
   const cache = path.join(cacheDirectory(), 'debootstrap');
   await mkdir(cache, { recursive: true });
   const isolated = ['--mount', '--pid', '--fork', '--kill-child=SIGKILL', '--mount-proc'];
-  const choices = [`--include=${PACKAGES.join(',')}`, `--keyring=${KEYRING}`];
-  await run(
+  const choices = [`--include=${[...PACKAGES, ...packages].join(',')}`, `--keyring=${KEYRING}`];
+  const tell = tellProgress(progress);
+  let missing: string | undefined;
+  const onLine = (line: string): void => {
+    missing ??= NOT_FOUND.exec(line)?.[1];
+    tell(line);
+  };
+  const made = run(
     'unshare',
     [
       ...[...isolated, '--', '/usr/sbin/debootstrap', '--variant=minbase', `--cache-dir=${cache}`],
       ...[...choices, SUITE, tree, MIRROR],
     ],
-    { ...options, stopWith: 'SIGKILL', onLine: tellProgress(progress) },
+    { ...options, stopWith: 'SIGKILL', onLine },
   );
+  await made.catch((error: unknown) => {
+    if (missing === undefined) throw error;
+    throw new VexitError(
+      'ERR_DISK',
+      `Debian ${SUITE} has no package ${missing}`,
+      'look the name up on packages.debian.org',
+      { cause: error },
+    );
+  });
 }
 
 /** Leaves what a guest needs, with the agent as init: a root shell on the console at once. */
@@ -105,10 +145,11 @@ async function finish(tree: string, agent: string): Promise<void> {
   await symlink('/.vexit/init', path.join(tree, 'usr/sbin/init'));
 }
 
-/** Makes `root.ext4` in a directory. */
+/** Makes `root.ext4` in a directory, with the {@link furtherPackages}. */
 export async function buildDebianRoot(
   directory: string,
   parts: GuestInitramfs,
+  packages: readonly string[],
   progress: Progress,
   signal: AbortSignal,
 ): Promise<void> {
@@ -118,7 +159,7 @@ export async function buildDebianRoot(
     await ensureTools(TOOLS, options);
     const tree = path.join(directory, 'tree');
     await mkdir(tree, { mode: 0o755 });
-    await debootstrap(tree, progress, options);
+    await debootstrap(tree, packages, progress, options);
     await finish(tree, parts.agent);
     progress({ step: 'Making the file system' });
     const image = path.join(directory, 'root.ext4');

@@ -2,11 +2,17 @@
 import { rm, truncate } from 'node:fs/promises';
 import path from 'node:path';
 import { ensureArtifact, hashOf } from '../guest/cache.js';
-import { ensureGuestInitramfs } from '../guest/initramfs.js';
+import { ensureGuestInitramfs, type GuestInitramfs } from '../guest/initramfs.js';
 import type { Progress } from '../guest/progress.js';
 import { run } from '../guest/run.js';
+import { VexitError } from '../util/errors.js';
 import { BUSYBOX_BYTES, buildBusyboxRoot } from './busybox-root.js';
-import { DEBIAN_RECIPE, buildDebianRoot, checkDebianPrivilege } from './debian-root.js';
+import {
+  buildDebianRoot,
+  checkDebianPrivilege,
+  debianRecipe,
+  furtherPackages,
+} from './debian-root.js';
 import { checkDiskSize } from './disk-error.js';
 import { resizeExt4 } from './ext4.js';
 import { createWhole } from './whole-file.js';
@@ -14,10 +20,33 @@ import { createWhole } from './whole-file.js';
 /** What a root disk holds. */
 export type RootDiskKind = 'busybox' | 'debian';
 
-const KINDS = {
-  busybox: { recipe: [String(BUSYBOX_BYTES), 'blocks of a page'], build: buildBusyboxRoot },
-  debian: { recipe: DEBIAN_RECIPE, build: buildDebianRoot },
-} as const;
+interface Kind {
+  readonly recipe: readonly string[];
+  readonly build: (
+    directory: string,
+    parts: GuestInitramfs,
+    progress: Progress,
+    signal: AbortSignal,
+  ) => Promise<void>;
+}
+
+/** @throws VexitError ERR_DISK for packages of busybox, and for what is no package */
+function kindOf(kind: RootDiskKind, names: readonly string[]): Kind {
+  if (kind === 'debian') {
+    const packages = furtherPackages(names);
+    const build: Kind['build'] = (directory, parts, progress, signal) =>
+      buildDebianRoot(directory, parts, packages, progress, signal);
+    return { recipe: debianRecipe(packages), build };
+  }
+  if (names.length > 0) {
+    throw new VexitError(
+      'ERR_DISK',
+      'a root disk of busybox has no packages',
+      'make one of Debian: --kind debian',
+    );
+  }
+  return { recipe: [String(BUSYBOX_BYTES), 'blocks of a page'], build: buildBusyboxRoot };
+}
 
 /** Changes when what the builders do changes in a way their inputs do not show. */
 const LAYOUT = '1';
@@ -25,14 +54,17 @@ const LAYOUT = '1';
 /**
  * The path of a raw ext4 image, made first if the cache does not hold it. It is shared and not to be
  * written to: copy it, or put an overlay over it.
- * @throws VexitError ERR_GUEST_BUILD, ERR_DISK if Debian is to be made without root, ERR_ABORTED
+ * @param packages further packages of Debian
+ * @throws VexitError ERR_GUEST_BUILD, ERR_DISK if Debian is to be made without root or has no such
+ *   package, ERR_ABORTED
  */
 export async function ensureRootDisk(
   kind: RootDiskKind,
   progress: Progress,
   signal?: AbortSignal,
+  packages: readonly string[] = [],
 ): Promise<string> {
-  const { recipe, build } = KINDS[kind];
+  const { recipe, build } = kindOf(kind, packages);
   const parts = await ensureGuestInitramfs(progress, signal);
   const directory = await ensureArtifact(
     {
@@ -57,6 +89,8 @@ export interface CreateRootDiskOptions {
   readonly kind: RootDiskKind;
   /** Bytes, a multiple of 512; default: the kind's own size. */
   readonly size?: number;
+  /** Packages of Debian to be installed on it, besides the few that are always there. */
+  readonly packages?: readonly string[];
   readonly progress?: Progress;
   readonly signal?: AbortSignal;
 }
@@ -67,10 +101,11 @@ export interface CreateRootDiskOptions {
  * @throws VexitError ERR_DISK, ERR_GUEST_BUILD, ERR_ABORTED
  */
 export async function createRootDisk(file: string, options: CreateRootDiskOptions): Promise<void> {
-  const { kind, size, progress = () => undefined, signal } = options;
+  const { kind, size, packages, progress = () => undefined, signal } = options;
+  kindOf(kind, packages ?? []);
   if (size !== undefined) checkDiskSize(size);
   const fill = async (image: string, interruptible: AbortSignal): Promise<void> => {
-    const source = await ensureRootDisk(kind, progress, interruptible);
+    const source = await ensureRootDisk(kind, progress, interruptible, packages);
     progress({ step: `Copying the root disk to ${file}` });
     await run('cp', ['--reflink=auto', '--sparse=always', source, image], {
       signal: interruptible,

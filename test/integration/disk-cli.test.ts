@@ -143,6 +143,15 @@ describe('bad input to vexit disk', () => {
     { what: 'no file system', args: ['resize', 'there', '1M', '--fs'], says: /holds no ext4/ },
   ];
 
+  test.each([
+    { args: ['new', '--package', 'fio'], says: /busybox has no packages: make .*--kind debian/ },
+    { args: ['new', '--kind', 'debian', '--package', '../x'], says: /"\.\.\/x" is not the name/ },
+    { args: ['new', '--kind', 'debian', '--package', ''], says: /"" is not the name/ },
+  ])('vexit guest disk $args', ({ args, says }) => {
+    expectRefused(vexit(['guest', 'disk', ...args]), says);
+    expect(readdirSync(dir)).toEqual([]);
+  });
+
   test.each(cases)('$what', ({ args, says }) => {
     writeFileSync(path.join(dir, 'there'), 'text '.repeat(1000));
     mkdirSync(path.join(dir, 'folder'));

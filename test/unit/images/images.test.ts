@@ -19,6 +19,8 @@ import { ext4Size } from '../../../src/images/ext4';
 import { diskInfo } from '../../../src/images/info';
 import { resizeDisk } from '../../../src/images/resize';
 import { busyboxRootEntries } from '../../../src/images/busybox-root';
+import { debianRecipe, furtherPackages } from '../../../src/images/debian-root';
+import { createRootDisk } from '../../../src/images/root-disk';
 import { writeTree } from '../../../src/images/tree';
 import { S_IFCHR, S_IFLNK } from '../../../src/guest/cpio';
 
@@ -235,5 +237,22 @@ describe('busyboxRootEntries', () => {
     expect(statSync(path.join(tree, 'tmp')).mode & 0o7777).toBe(0o1777);
     expect(statSync(path.join(tree, 'root')).mode & 0o7777).toBe(0o700);
     expect(readFileSync(path.join(tree, '.vexit/init'), 'utf8')).toBe('agent');
+  });
+});
+
+describe('packages of a root disk', () => {
+  it('are a set: the order, and what is there anyway, make no other disk', () => {
+    expect(furtherPackages(['strace', 'fio', 'less', 'fio'])).toEqual(['fio', 'strace']);
+    expect(debianRecipe(['fio'])).not.toEqual(debianRecipe([]));
+  });
+
+  it.each(['', 'x', 'Fio', '-y', 'a b', 'a,b', 'fio/sid', 'fio=1', 'é'])('%j is none', (name) => {
+    expect(() => furtherPackages([name])).toThrow(/not the name of a Debian package/);
+  });
+
+  it('are refused for busybox before anything is made', async () => {
+    const work = createRootDisk(image, { kind: 'busybox', packages: ['fio'] });
+    await expect(work).rejects.toMatchObject({ code: 'ERR_DISK' });
+    expect(readdirSync(dir)).toEqual([]);
   });
 });

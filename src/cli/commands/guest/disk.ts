@@ -5,6 +5,7 @@ interface GuestDiskArguments {
   path: string;
   kind: RootDiskKind;
   size: string | undefined;
+  package: string[] | undefined;
 }
 
 export const guestDiskCommand: CommandModule<object, GuestDiskArguments> = {
@@ -23,15 +24,25 @@ export const guestDiskCommand: CommandModule<object, GuestDiskArguments> = {
         requiresArg: true,
         describe: 'Such as 10G; default: 32M for busybox, 4G for Debian',
       })
+      .option('package', {
+        type: 'string',
+        array: true,
+        nargs: 1,
+        requiresArg: true,
+        describe: 'Debian package to install; may be repeated',
+      })
       .example('vexit guest disk root.ext4', 'a small disk with busybox')
-      .example('vexit guest disk --kind debian debian.ext4', 'Debian 12'),
-  handler: async ({ path, kind, size }) => {
+      .example('vexit guest disk --kind debian debian.ext4', 'Debian 12')
+      .example('vexit guest disk --kind debian --package fio d.ext4', 'and a package'),
+  handler: async ({ path, kind, size, package: packages }) => {
     const { createRootDisk } = await import('../../../images/root-disk.js');
     const { withProgress } = await import('../../prepare-guest.js');
     const { diskSize } = await import('../../size-argument.js');
     const { once } = await import('../../once.js');
     once({ kind, size });
     const bytes = size === undefined ? {} : { size: diskSize(size) };
-    await withProgress((progress) => createRootDisk(path, { kind, ...bytes, progress }));
+    await withProgress((progress) =>
+      createRootDisk(path, { kind, ...bytes, packages: packages ?? [], progress }),
+    );
   },
 };
