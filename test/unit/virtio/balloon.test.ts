@@ -134,11 +134,20 @@ describe('inflate and deflate', () => {
     expect(made.rings[INFLATE]!.take()).toHaveLength(1);
   });
 
-  test.each([0, 1, 3, 5, 1023])('F12: %d bytes of page numbers', (length) => {
+  test.each([
+    [0, 0],
+    [1, 0],
+    [3, 0],
+    [5, 1],
+    [1023, 255],
+  ])('F12: %d bytes of page numbers are %d', (length, pages) => {
     const made = bench();
-    made.ram.set(BUFFER, 4, 0x50);
+    for (let i = 0; i < 256; i++) made.ram.set(BUFFER + 4 * i, 4, HIGH_RAM / PAGE + (i % 256));
     made.rings[INFLATE]!.send({ address: BUFFER, length });
     made.notify(INFLATE);
+    expect(made.ram.discarded).toEqual(
+      pages === 0 ? [] : [{ address: HIGH_RAM, length: pages * PAGE }],
+    );
     expect(made.rings[INFLATE]!.take()).toHaveLength(1);
     expect(made.needsReset).toBe(false);
   });

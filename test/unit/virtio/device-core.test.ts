@@ -21,7 +21,15 @@ describe('requests', () => {
       Array.from({ length: 16 }, (_, i) => i + 1),
     );
     bench.rings[0]!.send(DATA, ROOM);
+    const { place, size } = bench.rings[0]!;
+    const untouched = (): Uint8Array[] => [
+      bench.ram.read(place.descriptors, 16 * size),
+      bench.ram.read(place.driver, 6 + 2 * size),
+      bench.ram.read(DATA.address, DATA.length),
+    ];
+    const before = untouched();
     bench.notify(0);
+    expect(untouched()).toEqual(before);
     expect(bench.rings[0]!.take()).toEqual([{ id: 0, length: 16 }]);
     expect(bench.ram.read(0x9000, 17)).toEqual(
       Uint8Array.from({ length: 17 }, (_, i) => (i < 16 ? i + 1 : 0)),
@@ -176,10 +184,15 @@ describe('reset', () => {
     bench.acknowledge();
     bench.set(R.Status, 0);
     expect(bench.status).toBe(0);
+    bench.rings[0]!.send(DATA, ROOM);
+    bench.rings[1]!.send(ROOM);
     const before = bench.ram.snapshot();
     bench.device.context.configChanged();
-    bench.notify(0);
-    bench.core.serve(0);
+    for (const index of [0, 1]) {
+      bench.notify(index);
+      bench.core.serve(index);
+    }
+    expect(bench.device.held).toEqual([]);
     expect(bench.get(R.InterruptStatus)).toBe(0);
     expect(bench.ram.snapshot()).toBe(before);
   });

@@ -8,17 +8,23 @@ export const HIGH_RAM = 2 ** 32;
 const HOST_BASE = 0x7f00_0000_0000n;
 
 export class FakeRam implements RamSource {
-  readonly regions = [
-    { start: 0, size: RAM_SIZE },
-    { start: HIGH_RAM, size: RAM_SIZE },
-  ];
+  readonly regions: { start: number; size: number }[];
   readonly discarded: { address: number; length: number }[] = [];
   private readonly windows = new Map<number, Uint8Array<ArrayBuffer>>();
 
-  constructor() {
+  /**
+   * @param highBytes size of the second region
+   * @param window makes the bytes of a window of the first region
+   */
+  constructor(highBytes = RAM_SIZE, window?: (start: number) => Uint8Array<ArrayBuffer>) {
+    this.regions = [
+      { start: 0, size: RAM_SIZE },
+      { start: HIGH_RAM, size: highBytes },
+    ];
     for (const { start, size } of this.regions) {
       for (let at = 0; at < size; at += WINDOW) {
-        this.windows.set(start + at, new Uint8Array(WINDOW));
+        const shared = start === 0 ? window?.(at) : undefined;
+        this.windows.set(start + at, shared ?? new Uint8Array(WINDOW));
       }
     }
   }

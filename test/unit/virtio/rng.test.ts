@@ -4,7 +4,7 @@ import {
   RngDevice,
   type RngOptions,
 } from '../../../src/devices/virtio/rng/rng.js';
-import { RAM_SIZE } from './fake-ram.js';
+import { FakeRam, HIGH_RAM } from './fake-ram.js';
 import { MmioBench, RING_BITS } from './mmio-bench.js';
 
 const PATTERN = 0x5a;
@@ -14,7 +14,10 @@ interface Later {
   milliseconds: number;
 }
 
-function bench(options: RngOptions = {}): MmioBench<RngDevice> & { later: Later[] } {
+function bench(
+  options: RngOptions = {},
+  ram = new FakeRam(),
+): MmioBench<RngDevice> & { later: Later[] } {
   const later: Later[] = [];
   const device = new RngDevice({
     fill: (bytes) => bytes.fill(PATTERN),
@@ -22,9 +25,9 @@ function bench(options: RngOptions = {}): MmioBench<RngDevice> & { later: Later[
     limit: { perSecond: 1e6, burst: 1e9 },
     ...options,
   });
-  const made = new MmioBench(device, {
-    processLater: (index, milliseconds) => later.push({ index, milliseconds }),
-  }).start();
+  const processLater = (index: number, milliseconds: number): void =>
+    void later.push({ index, milliseconds });
+  const made = new MmioBench(device, { processLater }, ram).start();
   return Object.assign(made, { later });
 }
 
@@ -52,16 +55,17 @@ describe('requests', () => {
   });
 
   test('F11: 4 GiB of overlapping descriptors get 64 KiB', () => {
-    const made = bench();
+    const length = 2 ** 32 / 64;
+    const made = bench({}, new FakeRam(length));
     const pieces = Array.from({ length: 64 }, () => ({
-      address: 0x40000,
-      length: RAM_SIZE - 0x40000,
+      address: HIGH_RAM,
+      length,
       writable: true,
     }));
     made.rings[0]!.offer(made.rings[0]!.indirect(0x8000, pieces));
     made.notify(0);
     expect(made.rings[0]!.take()).toEqual([{ id: 0, length: RNG_BUFFER_LIMIT }]);
-    expect(made.ram.get(0x40000 + RNG_BUFFER_LIMIT, 4)).toBe(0);
+    expect(made.ram.get(HIGH_RAM + RNG_BUFFER_LIMIT - 1, 2)).toBe(PATTERN);
   });
 
   test('F11, S-2: readable and empty buffers come back as they are', () => {
@@ -80,10 +84,14 @@ describe('requests', () => {
 
   test('A17: there is no configuration space', () => {
     const made = bench();
+    const before = made.registers.save();
     for (let offset = 0; offset < 64; offset++) {
-      expect(made.get(0x100 + offset, 1)).toBe(0);
-      made.set(0x100 + offset, 0xff, 1);
+      for (const size of [1, 2, 4] as const) {
+        expect(made.get(0x100 + offset, size)).toBe(0);
+        made.set(0x100 + offset, 0xffff_ffff, size);
+      }
     }
+    expect(made.registers.save()).toEqual(before);
   });
 });
 

@@ -2,6 +2,7 @@
 import { constants } from '../../../src/devices/virtio/constants.js';
 import { QueueWord } from '../../../src/devices/virtio/queue/queue-registers.js';
 import { HIGH_RAM, WINDOW } from './fake-ram.js';
+import { Random } from './fuzz.js';
 import { QueueBench } from './queue-bench.js';
 
 const BUFFER = { address: 0x8000, length: 64 };
@@ -17,12 +18,14 @@ describe('a turn', () => {
     expect(bench.driver.take()).toEqual([{ id: head, length: 128 }]);
   });
 
-  test('nothing is published before its end, and all at once then', () => {
+  test('S-7: nothing is published before its end, and all at once then', () => {
     const bench = new QueueBench();
     for (let i = 0; i < 5; i++) bench.driver.send(ROOM);
     bench.turn(() => {
       while (bench.queue.pop(bench.chain)) bench.queue.push(bench.chain.token, 1);
       expect(bench.driver.deviceIndex).toBe(0);
+      // S-7: ids and lengths are there before the index says so.
+      expect(bench.ram.get(bench.driver.place.device + 4 + 8 * 4 + 4, 4)).toBe(1);
     });
     expect(bench.driver.deviceIndex).toBe(5);
   });
@@ -152,6 +155,54 @@ describe('used buffer notifications', () => {
     bench.serve();
     expect(bench.driver.deviceIndex).toBe(after);
     expect(bench.queue.notify).toBe(expected);
+  });
+
+  test.each([false, true])('C20: any used_event, any flags (EVENT_IDX: %p)', (eventIndex) => {
+    const bench = new QueueBench({ eventIndex });
+    const random = new Random(20);
+    let used = 0;
+    const notified = [0, 0];
+    for (let i = 0; i < 2000; i++) {
+      const event = random.chance(50) ? (used + random.below(6) - 3) & 0xffff : random.below(65536);
+      const flags = random.chance(50) ? random.below(2) : random.below(65536);
+      // Fields that are the device's to write, and mean nothing to it.
+      bench.ram.set(bench.driver.place.device + 4 + 8 * bench.driver.size, 2, random.below(65536));
+      bench.driver.setUsedEvent(event);
+      bench.driver.setAvailableFlags(flags);
+      const count = 1 + random.below(5);
+      for (let n = 0; n < count; n++) bench.driver.send(ROOM);
+      expect(bench.serve()).toHaveLength(count);
+      // vring_need_event of 2.7.10.1: the event is among those that have been used now.
+      const passed = ((used + count - event - 1) & 0xffff) < count;
+      used = (used + count) & 0xffff;
+      expect(bench.queue.notify).toBe(eventIndex ? passed : (flags & 1) === 0);
+      notified[Number(bench.queue.notify)]!++;
+    }
+    expect(bench.queue.failure).toBeUndefined();
+    expect(Math.min(...notified)).toBeGreaterThan(200);
+  });
+
+  test.each([false, true])('C21: flags that change all the time (EVENT_IDX: %p)', (eventIndex) => {
+    const bench = new QueueBench({ eventIndex });
+    const answered: number[] = [];
+    const sent: number[] = [];
+    for (let i = 0; i < 500; i++) {
+      sent.push(bench.driver.send(ROOM), bench.driver.send(ROOM));
+      let flag = i & 1;
+      bench.turn(() => {
+        while (bench.queue.pop(bench.chain)) {
+          bench.driver.setAvailableFlags(flag);
+          flag ^= 1;
+          bench.queue.push(bench.chain.token, 0);
+          bench.driver.setAvailableFlags(flag);
+        }
+      });
+      // What they are at the end of the turn counts, for all that it has used.
+      if (!eventIndex) expect(bench.queue.notify).toBe(flag === 0);
+      answered.push(...bench.driver.take().map(({ id }) => id));
+    }
+    expect(answered).toEqual(sent);
+    expect(bench.queue.failure).toBeUndefined();
   });
 
   test('a turn that pushes nothing notifies of nothing', () => {

@@ -69,17 +69,24 @@ describe('queue registers', () => {
     },
   );
 
-  test.each([
-    ['unaligned descriptors', R.QueueDescLow, 0x1008],
-    ['an unaligned available ring', R.QueueDriverLow, 0x2001],
-    ['an unaligned used ring', R.QueueDeviceLow, 0x3002],
-    ['descriptors behind RAM', R.QueueDescLow, RAM_SIZE],
-    ['descriptors across the end of RAM', R.QueueDescLow, RAM_SIZE - 0x80],
-    ['an available ring in a virtio window', R.QueueDriverLow, 0xd000_0050],
-    ['a used ring that wraps at 2^64', R.QueueDeviceHigh, 0xffff_ffff],
-    ['a used ring that ends one byte behind RAM', R.QueueDeviceLow, RAM_SIZE - 0x84],
-    ['descriptors that JavaScript rounds', R.QueueDescHigh, 0x0020_0001],
-  ])('A8: %s', (_, register, value) => {
+  const { QueueDescLow, QueueDescHigh, QueueDriverLow, QueueDeviceLow, QueueDeviceHigh } = R;
+  test.each<[string, ...[R, number][]]>([
+    ['unaligned descriptors', [QueueDescLow, 0x1008]],
+    ['an unaligned available ring', [QueueDriverLow, 0x2001]],
+    ['an unaligned used ring', [QueueDeviceLow, 0x3002]],
+    ['descriptors behind RAM', [QueueDescLow, RAM_SIZE]],
+    ['descriptors across the end of RAM', [QueueDescLow, RAM_SIZE - 0x80]],
+    ['an available ring in a virtio window', [QueueDriverLow, 0xd000_0050]],
+    ['a used ring at the end of 64 bits', [QueueDeviceHigh, 0xffff_ffff]],
+    [
+      'a used ring that wraps at 2^64',
+      [QueueDeviceHigh, 0xffff_ffff],
+      [QueueDeviceLow, 0xffff_ff80],
+    ],
+    ['descriptors that wrap at 2^64', [QueueDescHigh, 0xffff_ffff], [QueueDescLow, 0xffff_ff00]],
+    ['a used ring that ends one byte behind RAM', [QueueDeviceLow, RAM_SIZE - 0x84]],
+    ['descriptors that JavaScript rounds', [QueueDescHigh, 0x0020_0001]],
+  ])('A8: %s', (_, ...writes) => {
     const bench = new MmioBench(new EchoDevice());
     bench.negotiate();
     bench.set(R.QueueSel, 0);
@@ -87,7 +94,7 @@ describe('queue registers', () => {
     bench.set(R.QueueDescLow, 0x1000);
     bench.set(R.QueueDriverLow, 0x2000);
     bench.set(R.QueueDeviceLow, 0x3000);
-    bench.set(register, value);
+    for (const [register, value] of writes) bench.set(register, value);
     bench.set(R.QueueReady, 1);
     expect(bench.get(R.QueueReady)).toBe(0);
     expect(bench.needsReset).toBe(true);
@@ -251,14 +258,17 @@ describe('queue reset', () => {
     expect(bench.device.events).toContain('queueReset 1');
 
     bench.ram.write(bench.rings[1]!.place.descriptors, new Uint8Array(0x3000));
-    const half = bench.rings[1]!;
-    half.availableIndex = 0;
-    bench.setUpQueue(1);
+    const half = new RingDriver(bench.ram, bench.rings[1]!.size / 2, placeOf(1));
+    bench.setUpQueue(1, half);
     bench.set(R.QueueSel, 1);
     expect(bench.get(R.QueueReady)).toBe(1);
-    half.send(ROOM);
-    bench.notify(1);
-    bench.device.finish();
-    expect(half.take()).toEqual([{ id: 1, length: 5 }]);
+    // Twice around the smaller ring: a device that counts with the old size loses its place.
+    for (let i = 0; i < 2 * half.size; i++) {
+      half.send(ROOM);
+      bench.notify(1);
+      bench.device.finish();
+      expect(half.take()).toEqual([{ id: i % half.size, length: 5 }]);
+    }
+    expect(bench.needsReset).toBe(false);
   });
 });

@@ -22,6 +22,14 @@ function started(): MmioBench<EchoDevice> {
   return new MmioBench(new EchoDevice()).start();
 }
 
+/** Started, with a chain that nobody has been told of and an interrupt that waits. */
+function busy(): MmioBench<EchoDevice> {
+  const bench = started();
+  bench.rings[0]!.send(ROOM);
+  bench.device.context.configChanged();
+  return bench;
+}
+
 describe('identification', () => {
   test('M-1: magic, version and device id', () => {
     const bench = new MmioBench(new EchoDevice());
@@ -42,26 +50,28 @@ describe('identification', () => {
 
 describe('accesses of any kind', () => {
   test('A1: control registers take 32 bits only', () => {
-    const bench = started();
+    const bench = busy();
     const before = bench.registers.save();
     for (let offset = 0; offset < 0x100; offset++) {
       for (const size of [1, 2] as const) {
         expect(bench.get(offset, size)).toBe(0);
-        bench.set(offset, 0xffff, size);
+        for (const value of [0, 1, 0xffff]) bench.set(offset, value, size);
       }
     }
     expect(bench.registers.save()).toEqual(before);
+    expect(bench.rings[0]!.take()).toEqual([]);
   });
 
   test('A2: misaligned accesses read 0 and write nothing', () => {
-    const bench = started();
+    const bench = busy();
     const before = bench.registers.save();
     for (let offset = 0x01; offset < 0xfc; offset++) {
       if (offset % 4 === 0) continue;
       expect(bench.get(offset)).toBe(0);
-      bench.set(offset, 0xffff_ffff);
+      for (const value of [0, 1, 0xffff_ffff]) bench.set(offset, value);
     }
     expect(bench.registers.save()).toEqual(before);
+    expect(bench.rings[0]!.take()).toEqual([]);
   });
 
   test('A3: registers against their direction', () => {

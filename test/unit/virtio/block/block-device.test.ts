@@ -13,6 +13,7 @@ import { MmioRegister as R } from '../../../../src/devices/virtio/mmio-registers
 import { pattern } from '../../block/backend-bench.js';
 import { FakeRam } from '../fake-ram.js';
 import { MmioBench, RING_BITS } from '../mmio-bench.js';
+import { RingDriver } from '../ring-driver.js';
 import {
   ALL,
   CAPACITY,
@@ -323,6 +324,60 @@ describe('resets', () => {
     made.finish();
     expect(made.statusOf(sent)).toBe(S.Ok);
     expect(made.used()).toEqual([513]);
+  });
+
+  /** A disk with a thousand reads of the second half in flight, five hundred in each queue. */
+  function thousand(): DiskBench {
+    const made = disk({ depth: 1000, queues: 2, queueSize: 512 });
+    [0x10000, 0x20000].forEach((base, i) => {
+      const place = { descriptors: base, driver: base + 0x2000, device: base + 0x2800 };
+      made.rings[i] = new RingDriver(made.ram, 512, place);
+    });
+    made.start([...ALL, F.Multiqueue]);
+    made.header(0x40000, T.In, 1000);
+    for (let i = 0; i < 1000; i++) {
+      const ring = made.rings[i % 2]!;
+      // By a table each, so that the rings have room.
+      const request = [
+        { address: 0x40000, length: 16 },
+        { address: 0x40100, length: 512, writable: true },
+        { address: 0x40300, length: 1, writable: true },
+      ];
+      ring.offer(ring.indirect(0x30000 + 64 * i, request));
+    }
+    for (const queue of [0, 1]) while (made.core.serve(queue)) continue;
+    expect(made.backend.waiting).toHaveLength(1000);
+    return made;
+  }
+
+  test('E9: a thousand requests in flight, and a reset', () => {
+    const made = thousand();
+    made.set(R.Status, 0);
+    expect(made.status).not.toBe(0);
+    while (made.backend.waiting.length > 0) {
+      expect(made.status).not.toBe(0);
+      made.backend.end(made.backend.waiting.length - 1);
+      made.device.deliver();
+    }
+    expect(made.status).toBe(0);
+    expect([...made.used(0), ...made.used(1)]).toEqual([]);
+    made.start(ALL);
+    const sent = made.send(T.In, 3, { room: 512 });
+    made.finish();
+    expect(made.statusOf(sent)).toBe(S.Ok);
+  });
+
+  test('E9: a thousand requests in flight, and a size that leaves them outside', async () => {
+    const made = thousand();
+    const resized = made.device.resize(CAPACITY / 2);
+    await Promise.resolve();
+    expect(made.backend.capacity).toBe(CAPACITY);
+    made.finish();
+    await resized;
+    expect([...made.used(0), ...made.used(1)]).toEqual(Array(1000).fill(513));
+    expect(made.ram.get(0x40300, 1)).toBe(S.Ok);
+    const after = made.send(T.In, 1000, { room: 512 });
+    expect(made.statusOf(after)).toBe(S.IoError);
   });
 
   test('a request that waited for room is forgotten by a reset', () => {

@@ -208,7 +208,7 @@ export class DiskBench<B extends BlockBackend = HeldBackend> extends MmioBench<B
 export function disk(
   options: Partial<BlockDeviceOptions> = {},
   features: readonly number[] = ALL,
-  more: { now?: () => number; capacity?: number } = {},
+  more: { now?: () => number; capacity?: number; ram?: FakeRam } = {},
 ): DiskBench {
   const made = new DiskBench(new HeldBackend(more.capacity ?? CAPACITY), options, more);
   made.start(features.filter((bit) => bit > 23 || made.device.features.includes(bit)));

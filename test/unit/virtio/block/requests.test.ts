@@ -4,7 +4,7 @@ import {
   BlockStatus as S,
 } from '../../../../src/devices/virtio/block/block-layout.js';
 import { pattern } from '../../block/backend-bench.js';
-import { RAM_SIZE } from '../fake-ram.js';
+import { FakeRam, HIGH_RAM, RAM_SIZE } from '../fake-ram.js';
 import { ALL, CAPACITY, PENDING, USUAL, disk, ranges } from './disk-bench.js';
 
 const SECTORS = CAPACITY / 512;
@@ -204,9 +204,52 @@ describe('malformed requests', () => {
   });
 });
 
+describe('requests of 4 GiB', () => {
+  const PIECE = 2 ** 32 / 64;
+  /** 63 pieces of 64 MiB and one that is short by `less`. */
+  function sendLarge(made: ReturnType<typeof disk>, less: number): void {
+    made.header(H, T.In, 0);
+    made.ram.set(H + 0x800, 1, PENDING);
+    const room = Array.from({ length: 64 }, (_, i) => ({
+      address: HIGH_RAM,
+      length: i === 0 ? PIECE - less : PIECE,
+      writable: true,
+    }));
+    const status = { address: H + 0x800, length: 1, writable: true };
+    const pieces = [{ address: H, length: 16 }, ...room, status];
+    made.rings[0]!.offer(made.rings[0]!.indirect(0x70000, pieces));
+    made.notify(0);
+  }
+  const large = (): ReturnType<typeof disk> =>
+    disk({}, ALL, { capacity: 2 ** 33, ram: new FakeRam(PIECE) });
+
+  test('E4: one sector less is one request, and its length is no number of 32 bits with a sign', () => {
+    const made = large();
+    sendLarge(made, 512);
+    expect(made.backend.calls).toMatchObject([{ name: 'read', length: 2 ** 32 - 512 }]);
+    // As the host answers: it has read all of it.
+    made.backend.end(0, 0);
+    made.device.deliver();
+    expect(made.ram.get(H + 0x800, 1)).toBe(S.Ok);
+    expect(made.used()).toEqual([2 ** 32 - 511]);
+  });
+
+  test('E4: 4 GiB and a header are more than a chain may have, and a reset mends the disk', () => {
+    const made = large();
+    sendLarge(made, 0);
+    expect(made.backend.calls).toEqual([]);
+    expect(made.needsReset).toBe(true);
+    made.start(ALL);
+    const sent = made.send(T.In, 0, { room: 512 });
+    made.finish();
+    expect(made.statusOf(sent)).toBe(S.Ok);
+  });
+});
+
 describe('other types', () => {
-  test.each([0xffff_ffff, 2, 3, 5, 7, 9, 12, 15, 24, 26])(
-    'E5, B-9: type %d is unsupported',
+  // 10 and 14 are lifetime and secure erase (B-5), 15 to 26 those of zoned disks.
+  test.each([0xffff_ffff, 2, 3, 5, 7, 9, 10, 12, 14, 15, 16, 18, 20, 22, 24, 26])(
+    'E5, B-5, B-9: type %d is unsupported',
     (type) => {
       const made = disk();
       const sent = made.send(type, 0, { out: new Uint8Array(64), room: 64 });
