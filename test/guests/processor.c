@@ -1,6 +1,7 @@
 /*
  * What a processor and its interrupt controllers can be asked for that no kernel asks. A letter after
- * "do=" on the command line: m MSRs, i INIT and SIPI, I the same for ever, l interrupts, L for ever.
+ * "do=" on the command line: m MSRs, i INIT and SIPI, I the same for ever, l interrupts, L for ever,
+ * w a processor that writes on the guest's image while another one resets the machine.
  */
 #include "idt.h"
 
@@ -13,12 +14,20 @@
 #define COM1_IER (COM1 + 1)
 #define ROUNDS 200
 #define STORM 1000
+#define IMAGE_WORDS 0x1000
+#define IMAGE_WORD 0x5a5a1234u
+#define CMD_LINE_PTR 0x228
 
 extern u8 trampoline[], trampoline_end[];
 extern u32 trampoline_page_map;
 
 static volatile u32 faults, started, interrupts;
 static volatile u32 acknowledge, limit;
+
+/* Part of the file that is loaded: nothing but loading it again makes it what it was. */
+static volatile u32 image[IMAGE_WORDS] = {[0 ... IMAGE_WORDS - 1] = IMAGE_WORD};
+static volatile u32 *command_line_pointer;
+static volatile u32 writes;
 
 /* RDMSR and WRMSR have two bytes. */
 static __attribute__((interrupt)) void on_fault(struct frame *frame, u64 error) {
@@ -36,6 +45,11 @@ static __attribute__((interrupt)) void on_line(struct frame *frame) {
 __attribute__((noreturn, used)) void ap_main(u32 id) {
     (void)id;
     __atomic_fetch_add(&started, 1, __ATOMIC_SEQ_CST);
+    while (command_line_pointer) {
+        *command_line_pointer = 0;
+        for (u32 i = 0; i < IMAGE_WORDS; i++) image[i] = ~IMAGE_WORD;
+        writes++;
+    }
     for (;;) __asm__ volatile("cli; hlt" ::: "memory");
 }
 
@@ -72,12 +86,30 @@ static void send(u32 to, u32 command) {
     lapic_write(LAPIC_ICR_LOW, command);
 }
 
-static void start_again_and_again(int for_ever) {
+static void prepare_start(void) {
     u64 cr3;
     __asm__("mov %%cr3, %0" : "=r"(cr3));
     trampoline_page_map = (u32)cr3;
     for (u32 i = 0; trampoline + i < trampoline_end; i++) ((u8 *)0x8000)[i] = trampoline[i];
     lapic_write(LAPIC_SVR, 0x1ff);
+}
+
+static void write_image_and_reset(u32 *pointer) {
+    u32 intact = 0;
+    for (u32 i = 0; i < IMAGE_WORDS; i++) intact += image[i] == IMAGE_WORD;
+    report("image", intact);
+    command_line_pointer = pointer;
+    prepare_start();
+    send(1, 0x4500);
+    send(1, 0x4608);
+    send(1, 0x4608);
+    while (writes < 2) __asm__ volatile("pause");
+    outb(0x64, 0xfe);
+    for (;;) __asm__ volatile("cli; hlt" ::: "memory");
+}
+
+static void start_again_and_again(int for_ever) {
+    prepare_start();
     put("storm\n");
     for (u32 i = 0; i < ROUNDS || for_ever; i++) {
         send(1, 0x4500);
@@ -134,8 +166,9 @@ static void interrupt(int for_ever) {
     put("interrupts done\n");
 }
 
-void main(const u8 *params) {
-    const char *line = (const char *)(uptr) * (const u32 *)(params + 0x228);
+void main(u8 *params) {
+    u32 *pointer = (u32 *)(params + CMD_LINE_PTR);
+    const char *line = (const char *)(uptr)*pointer;
     load_idt();
     for (; *line; line++) {
         if (!same(line, "do=", 3)) continue;
@@ -145,6 +178,7 @@ void main(const u8 *params) {
         case 'I': start_again_and_again(1); break;
         case 'l': interrupt(0); break;
         case 'L': interrupt(1); break;
+        case 'w': write_image_and_reset(pointer); break;
         default: break;
         }
         break;

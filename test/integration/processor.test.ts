@@ -1,6 +1,6 @@
 /** MSRs, starts and interrupts that no kernel asks for; letters and numbers name hostile cases. */
 import { describeKvm } from '../support/kvm';
-import { Guest, checkLeaks, runGuest } from '../support/run-guest';
+import { Guest, checkLeaks, runGuest, until } from '../support/run-guest';
 
 const SLOW_MS = 110_000;
 
@@ -28,6 +28,17 @@ describeKvm('a hostile processor', () => {
     expect(parseInt(values('unacknowledged')[0]!, 16)).toBeGreaterThan(0);
     expect(serial).toContain('interrupts done\n');
     expect(report.reason).toBe('power-off');
+  });
+
+  test('G11: a processor that writes on image and command line while another one resets', async () => {
+    await using guest = await Guest.start('processor', { cmdline: 'do=w', cpus: 2 }, SLOW_MS);
+    const rebooted = (): boolean => guest.reboots >= 5 || guest.vm.state !== 'running';
+    await until('five reboots', rebooted, SLOW_MS);
+    await guest.vm.stop();
+    const { report, values } = await guest.ended();
+    expect(report.reason).toBe('stopped');
+    expect(values('image').length).toBeGreaterThanOrEqual(5);
+    expect(new Set(values('image'))).toEqual(new Set(['1000']));
   });
 
   test.each([
