@@ -116,6 +116,19 @@ describe('docs/hostile-guests.md', () => {
     }),
   );
 
+  test('has every case that belongs to what is built', () => {
+    const numbers = (prefix: string, last: number, first = 1): string[] =>
+      Array.from({ length: last - first + 1 }, (_, i) => `${prefix}${first + i}`);
+    const cases = [
+      ...[...numbers('A', 20), ...numbers('C', 24), ...numbers('E', 11), ...numbers('F', 12, 10)],
+      ...[...numbers('G', 12), ...numbers('K', 3)],
+      ...[...numbers('G-', 12), ...numbers('S-', 9), ...numbers('M-', 6), ...numbers('B-', 10)],
+      ...[...numbers('T-', 2), 'R-1', ...numbers('L-', 4)],
+    ];
+    const present = new Set(rows.map(({ name }) => name));
+    expect(cases.filter((name) => !present.has(name))).toEqual([]);
+  });
+
   test.each(rows)('$name is in tests', ({ name, files }) => {
     expect(files).not.toEqual([]);
     const missing = files.filter((file) => {
