@@ -11,6 +11,7 @@
         "native/io_pool.c",
         "native/io_request.c",
         "native/tap.c",
+        "native/tap_queues.c",
         "native/fs.c",
         "native/packet.c",
         "native/addon.cc",

@@ -58,6 +58,19 @@ static Napi::Value TapSetQueue(const Napi::CallbackInfo &info) {
     return info.Env().Undefined();
 }
 
+// tapQueues(name): how many are open; 0 where the kernel does not say.
+static Napi::Value TapQueues(const Napi::CallbackInfo &info) {
+    Napi::Env env = info.Env();
+    if (info.Length() < 1 || !info[0].IsString()) return ThrowArgument(env, "tapQueues(name)");
+    std::string wanted = info[0].As<Napi::String>();
+    if (wanted.size() >= VX_TAP_NAME) return ThrowErrno(env, ENAMETOOLONG, "RTM_GETLINK");
+    char name[VX_TAP_NAME] = {};
+    memcpy(name, wanted.data(), wanted.size());
+    int result = vx_tap_queues(name);
+    if (result < 0) return ThrowErrno(env, -result, "RTM_GETLINK");
+    return Napi::Number::New(env, result);
+}
+
 // tapBringUp(name, mtu): 0 leaves the MTU as it is.
 static Napi::Value TapBringUp(const Napi::CallbackInfo &info) {
     Napi::Env env = info.Env();
@@ -164,6 +177,7 @@ void InitTap(Napi::Env env, Napi::Object exports) {
     exports.Set("tapSetVnetHeaderSize",
                 Napi::Function::New(env, TapSetVnetHeaderSize, "tapSetVnetHeaderSize"));
     exports.Set("tapSetQueue", Napi::Function::New(env, TapSetQueue, "tapSetQueue"));
+    exports.Set("tapQueues", Napi::Function::New(env, TapQueues, "tapQueues"));
     exports.Set("tapBringUp", Napi::Function::New(env, TapBringUp, "tapBringUp"));
     exports.Set("tapWrite", Napi::Function::New(env, TapWrite, "tapWrite"));
     exports.Set("tapRead", Napi::Function::New(env, TapRead, "tapRead"));

@@ -35,6 +35,10 @@ int vx_tap_set_offload(int fd, unsigned int offloads);
 // Takes a queue of a device with several into use, or out of it. Returns 0 or a negative errno.
 int vx_tap_set_queue(int fd, bool attached);
 
+// Queues that a device made for several has open, in use or not; 0 for one that was made for one
+// queue, or where the kernel does not say. A negative errno when it cannot be asked.
+int vx_tap_queues(const char name[VX_TAP_NAME]);
+
 // Brings the device of this name up, with this MTU unless it is 0. Returns 0 or a negative errno.
 int vx_tap_bring_up(const char name[VX_TAP_NAME], int mtu, const char **failed);
 

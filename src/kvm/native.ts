@@ -184,6 +184,8 @@ export interface NativeAddon extends NativeFs, NativePacket {
   pingSocket: (ipv4: boolean) => number;
   /** Takes a queue of a device with several into use, or out of it. */
   tapSetQueue: (fd: number, attached: boolean) => void;
+  /** Queues that a device made for several has open, anybody's; 0 where the kernel does not say. */
+  tapQueues: (name: string) => number;
   /** Brings an interface up; an MTU of 0 is left as it is. */
   tapBringUp: (name: string, mtu: number) => void;
   /** Writes a batch of frames, see native/tap.h: how many were dealt with, or a negative errno. */

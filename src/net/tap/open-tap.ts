@@ -46,6 +46,19 @@ function hasOneQueue(name: string): boolean {
   }
 }
 
+/**
+ * Whether somebody else has queues of a device that was made for several: the kernel would give each of
+ * us the flows of the other. Looked at when our own are open, so that of two at once one is told at least.
+ */
+function isShared(name: string, queues: number): boolean {
+  try {
+    return native().tapQueues(name) > queues;
+  } catch {
+    // What cannot be asked is not known to be wrong.
+    return false;
+  }
+}
+
 function explain(error: unknown, name: string, queues: number, exists: boolean): VexitError {
   const wrong = (message: string, hint: string): VexitError =>
     new VexitError('ERR_NET', message, hint, { cause: error });
@@ -85,6 +98,7 @@ export function openTap({ name, mtu = 0, queues = 1 }: TapNetOptions): OpenTap {
   try {
     fds.push(openFirst(name, queues, exists));
     while (fds.length < queues) fds.push(open(name, true));
+    if (isShared(name, queues)) throw Object.assign(new Error('shared'), { code: 'EBUSY' });
     addon.tapSetVnetHeaderSize(fds[0]!, HEADER_BYTES);
     addon.tapSetOffload(fds[0]!, 0);
     if (!exists) addon.tapBringUp(name, mtu);

@@ -1,6 +1,7 @@
 /** Opening TAP devices: what is made, what is left alone, and what people are told. */
 import { execFileSync } from 'node:child_process';
 import { closeSync, readFileSync } from 'node:fs';
+import { native } from '../../../src/kvm/native.js';
 import { openDevices } from '../../../src/machine/open-devices.js';
 import type { NetSettings } from '../../../src/machine/device-options.js';
 import { openTap } from '../../../src/net/tap/open-tap.js';
@@ -69,6 +70,28 @@ describeTap('a tap', () => {
     expect(thrownBy(() => openTap({ kind: 'tap', name: 'lo' }))).toMatchObject({
       ...{ code: 'ERR_NET', message: 'lo is an interface, but not a tap' },
     });
+  });
+
+  test("of several queues is one VM's, whatever queues are left", () => {
+    const name = newName();
+    ip('tuntap', 'add', 'dev', name, 'mode', 'tap', 'multi_queue');
+    try {
+      const first = openTap({ kind: 'tap', name, queues: 2 });
+      // Out of use, as a driver leaves it that does not take the second pair.
+      native().tapSetQueue(first.fds[1]!, false);
+      for (const queues of [1, 2]) {
+        expect(thrownBy(() => openTap({ kind: 'tap', name, queues }))).toMatchObject({
+          ...{ code: 'ERR_NET', message: `tap ${name} is in use` },
+        });
+      }
+      closeSync(first.fds[0]!);
+      expect(thrownBy(() => openTap({ kind: 'tap', name }))).toMatchObject({ code: 'ERR_NET' });
+      closeSync(first.fds[1]!);
+      const { fds } = openTap({ kind: 'tap', name, queues: 2 });
+      for (const fd of fds) closeSync(fd);
+    } finally {
+      ip('link', 'del', name);
+    }
   });
 
   test('is not left behind by a VM that comes to nothing', async () => {
