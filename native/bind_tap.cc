@@ -134,8 +134,8 @@ static Napi::Value TapWrite(const Napi::CallbackInfo &info) {
     return Napi::Number::New(env, result);
 }
 
-// tapRead(fd, segments, buffers, bufferCount, mergeable, frames, limit, heads, rest): how many
-// frames were read, or a negative errno.
+// tapRead(fd, segments, buffers, bufferCount, mergeable, frames, limit, frame): how many frames
+// were read, or a negative errno.
 static Napi::Value TapRead(const Napi::CallbackInfo &info) {
     Napi::Env env = info.Env();
     int64_t fd = -1;
@@ -144,17 +144,16 @@ static Napi::Value TapRead(const Napi::CallbackInfo &info) {
     iovec *segments = nullptr;
     vx_tap_buffer *list = nullptr;
     vx_tap_read_frame *frames = nullptr;
-    uint8_t *heads = nullptr, *rest = nullptr;
-    size_t segmentCount = 0, bufferCount = 0, frameCount = 0, headBytes = 0, restBytes = 0;
+    uint8_t *frame = nullptr;
+    size_t segmentCount = 0, bufferCount = 0, frameCount = 0, frameBytes = 0;
     if (!ArgInt(info, 0, &fd) || !ArgArray(info, 1, &segments, &segmentCount) ||
         !ArgArray(info, 2, &list, &bufferCount) || !ArgInt(info, 3, &buffers) ||
-        info.Length() < 9 || !ArgArray(info, 5, &frames, &frameCount) || !ArgInt(info, 6, &limit) ||
-        !ArgArray(info, 7, &heads, &headBytes) || !ArgArray(info, 8, &rest, &restBytes))
+        info.Length() < 8 || !ArgArray(info, 5, &frames, &frameCount) || !ArgInt(info, 6, &limit) ||
+        !ArgArray(info, 7, &frame, &frameBytes))
         return ThrowArgument(
-            env, "tapRead(fd, segments, buffers, count, mergeable, frames, limit, heads, rest)");
+            env, "tapRead(fd, segments, buffers, count, mergeable, frames, limit, frame)");
     auto wanted = static_cast<uint64_t>(limit);
-    if (static_cast<uint64_t>(buffers) > bufferCount || wanted > frameCount ||
-        wanted * VX_TAP_HEAD_STRIDE > headBytes || restBytes < VX_TAP_HEAD_STRIDE)
+    if (static_cast<uint64_t>(buffers) > bufferCount || wanted > frameCount || frameBytes == 0)
         return ThrowArgument(env, "tapRead: more than there is room for");
     for (int64_t i = 0; i < buffers; i++) {
         if (static_cast<uint64_t>(list[i].first) + list[i].count > segmentCount)
@@ -166,9 +165,8 @@ static Napi::Value TapRead(const Napi::CallbackInfo &info) {
                                info[4].ToBoolean(),
                                frames,
                                static_cast<uint32_t>(limit),
-                               heads,
-                               rest,
-                               restBytes};
+                               frame,
+                               frameBytes};
     return Napi::Number::New(env, vx_tap_read(static_cast<int>(fd), &read));
 }
 

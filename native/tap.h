@@ -15,9 +15,7 @@ extern "C" {
 #define VX_TAP_NAME 16
 // Bytes of struct virtio_net_hdr with num_buffers.
 #define VX_TAP_HEADER 12
-// What is taken of every frame that is read into private memory: header, Ethernet header, VLAN tag.
-#define VX_TAP_HEAD 30
-// Distance of heads of one batch in memory.
+// Distance of headers of one batch in memory.
 #define VX_TAP_HEAD_STRIDE 32
 
 // Opens a non-blocking queue of the TAP device `name`, which is made if it does not exist ("%d" in
@@ -60,7 +58,7 @@ struct vx_tap_buffer {
     uint32_t first, count, bytes;
 };
 
-// One frame that was read: its bytes with the header, and how many buffers it began to fill.
+// One frame that was read: its bytes with the header, and how many buffers it is in.
 struct vx_tap_read_frame {
     uint32_t bytes, buffers;
 };
@@ -73,18 +71,16 @@ struct vx_tap_read {
     bool mergeable;
     struct vx_tap_read_frame *frames;
     uint32_t frame_limit;
-    // The first VX_TAP_HEAD bytes of each frame go here and not into buffers, where their room is
-    // left as it was.
-    uint8_t *heads;
-    // What no buffer holds lies here, as far from the beginning as it is from that of the frame.
-    uint8_t *rest;
-    size_t rest_bytes;
+    // Memory of ours that each frame is read into, and copied to the buffers from: it stays in the
+    // cache, and so both together take less time than it takes the kernel to fill buffers.
+    uint8_t *frame;
+    size_t frame_bytes;
 };
 
 // Reads frames one after the other, until there is none, the limit, buffers are used up, or a frame
-// did not fit. With no buffers one frame at most is read, into `heads` and `rest`. Returns how
-// many, or a negative errno before the first.
-int vx_tap_read(int fd, const struct vx_tap_read *read);
+// did not fit into what is left of them: that one is in no buffer, but in `frame`. With no buffers
+// one frame at most is read. Returns how many, or a negative errno before the first.
+int vx_tap_read(int fd, const struct vx_tap_read *batch);
 
 #ifdef __cplusplus
 }

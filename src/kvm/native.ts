@@ -205,8 +205,7 @@ export interface NativeAddon extends NativeFs, NativePacket {
     mergeable: boolean,
     frames: Uint32Array,
     limit: number,
-    heads: Uint8Array,
-    rest: Uint8Array,
+    frame: Uint8Array,
   ): number;
 }
 

@@ -11,12 +11,10 @@ export const BATCH_FRAMES = 64;
 const BATCH_SEGMENTS = 2048;
 /** Words of one `struct iovec`. */
 export const SEGMENT_WORDS = 4;
-/** What is taken of each received frame into private memory: header, Ethernet header, VLAN tag. */
-export const HEAD_BYTES = 30;
-/** Distance of heads. */
+/** Distance of headers of frames that are sent. */
 export const HEAD_STRIDE = 32;
 /** Header, and the longest frame: a packet of 64 KiB behind an Ethernet header with a tag. */
-export const REST_BYTES = 12 + 65_535 + 18;
+const FRAME_BYTES = 12 + 65_535 + 18;
 
 /** What a network says of a frame that was written: 0, or a negative errno. */
 const FRAME_WORDS = 3;
@@ -82,9 +80,8 @@ export class ReadBatch {
   readonly buffers = new Uint32Array(BATCH_FRAMES * 3);
   /** Bytes and buffers of each frame. */
   readonly frames = new Uint32Array(BATCH_FRAMES * 2);
-  readonly heads = new Uint8Array(BATCH_FRAMES * HEAD_STRIDE);
-  /** Where a frame that no buffer held goes on. */
-  readonly rest = new Uint8Array(REST_BYTES);
+  /** Holds the last frame if it is in no buffer: then there were too few. */
+  readonly frame = new Uint8Array(FRAME_BYTES);
   count = 0;
   mergeable = false;
   private used = 0;

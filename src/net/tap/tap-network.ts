@@ -71,9 +71,9 @@ export class TapNetwork implements KernelNetwork {
   }
 
   read(batch: ReadBatch, limit: number): number {
-    const { segments, buffers, count, mergeable, frames, heads, rest } = batch;
+    const { segments, buffers, count, mergeable, frames, frame } = batch;
     return this.addon.tapRead(
-      ...([this.fd, segments, buffers, count, mergeable, frames, limit, heads, rest] as const),
+      ...([this.fd, segments, buffers, count, mergeable, frames, limit, frame] as const),
     );
   }
 

@@ -2,6 +2,7 @@
 import type { NetOffloads } from '../../../src/net/net-backend.js';
 import {
   HEAD_STRIDE,
+  SEGMENT_WORDS,
   type KernelNetwork,
   type KernelPort,
   type ReadBatch,
@@ -10,6 +11,7 @@ import {
 import { MmioRegister as R } from '../../../src/devices/virtio/mmio-registers.js';
 import { HEADER_BYTES, NetFeature } from '../../../src/devices/virtio/net/net-layout.js';
 import type { NetDeviceOptions } from '../../../src/devices/virtio/net/net-options.js';
+import type { FakeRam } from './fake-ram.js';
 import { ethernet, MAC_BYTES, NetBench, OFFLOADS } from './net-bench.js';
 
 const BROADCAST = [255, 255, 255, 255, 255, 255];
@@ -23,6 +25,9 @@ class FakeKernelNetwork implements KernelNetwork {
   readonly name = 'fake';
   readonly offloads = OFFLOADS;
   port!: KernelPort;
+  ram!: FakeRam;
+  /** Of the frames it has. */
+  header = Array.from({ length: HEADER_BYTES }, () => 0);
   room = Infinity;
   frames = 0;
   error = 0;
@@ -53,10 +58,21 @@ class FakeKernelNetwork implements KernelNetwork {
     for (let i = 0; i < count; i++) {
       batch.frames[2 * i] = HEADER_BYTES + 60;
       batch.frames[2 * i + 1] = batch.count === 0 ? 0 : 1;
-      batch.heads.fill(0, i * HEAD_STRIDE, i * HEAD_STRIDE + HEADER_BYTES);
-      batch.heads.set(ethernet(MAC_BYTES, 18), i * HEAD_STRIDE + HEADER_BYTES);
+      const bytes = [...this.header, ...ethernet(MAC_BYTES, 60)];
+      if (batch.count === 0) batch.frame.set(bytes);
+      else this.scatter(batch, i, bytes);
     }
     return count;
+  }
+
+  /** Puts bytes into a buffer, as the kernel does. */
+  private scatter(batch: ReadBatch, buffer: number, bytes: readonly number[]): void {
+    let done = 0;
+    for (let i = batch.buffers[3 * buffer]!; done < bytes.length; i++) {
+      const step = batch.segments[i * SEGMENT_WORDS + 2]!;
+      this.ram.write(batch.addresses[i]!, bytes.slice(done, done + step));
+      done += step;
+    }
   }
 
   watch(readable: boolean, writable: boolean): void {
@@ -86,6 +102,7 @@ class Bench extends NetBench {
   ) {
     super(options, { networks, now: () => this.now });
     this.network = networks[0]!;
+    for (const network of networks) network.ram = this.ram;
   }
 }
 

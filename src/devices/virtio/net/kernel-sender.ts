@@ -48,7 +48,8 @@ export class KernelSender {
   /** Fills the batch; true when it ended because it was full. */
   private collect(queue: VirtQueue, offloads: TxOffloads): boolean {
     const { batch, chain, host } = this;
-    const { limits } = host;
+    const { limits, linkUp } = host;
+    const limited = limits.active(Direction.Tx);
     while (queue.pop(chain)) {
       const { readable } = chain;
       const { length } = readable;
@@ -56,17 +57,17 @@ export class KernelSender {
         queue.unpop(chain);
         return true;
       }
-      const wait = limits.delay(Direction.Tx, length);
+      const wait = limited ? limits.delay(Direction.Tx, length) : 0;
       if (wait > 0) {
         queue.unpop(chain);
         host.context.processLater(queue.index, wait);
         return false;
       }
-      limits.charge(Direction.Tx, length);
+      if (limited) limits.charge(Direction.Tx, length);
       const i = batch.count;
       this.tokens[i] = chain.token;
       this.lengths[i] = length;
-      if (this.takeHeader(offloads)) {
+      if (this.takeHeader(offloads) && linkUp) {
         batch.add(readable.iovecs(batch.segments, batch.nextWord));
       } else {
         batch.addRefused();
@@ -82,7 +83,7 @@ export class KernelSender {
     const view = this.views[batch.count]!;
     const at = batch.count * HEAD_STRIDE;
     if (readable.read(batch.heads, at, HEADER_BYTES) < HEADER_BYTES) return false;
-    if (!readHeader(view, readable.length, offloads, meta) || !this.host.linkUp) return false;
+    if (!readHeader(view, readable.length, offloads, meta)) return false;
     cleanHeader(view, offloads, meta);
     return true;
   }
@@ -110,15 +111,19 @@ export class KernelSender {
   private countFrames(done: number): void {
     const { batch, lengths } = this;
     const { counters } = this.host;
+    let sent = 0;
+    let bytes = 0;
     for (let i = 0; i < done; i++) {
       const result = batch.result(i);
       if (batch.isRefused(i) || result < 0) {
         counters[Counter.TxDropped]!++;
         if (result === DOWN) this.host.warnDown();
       } else {
-        counters[Counter.TxPackets]!++;
-        counters[Counter.TxBytes]! += lengths[i]! - HEADER_BYTES;
+        sent++;
+        bytes += lengths[i]! - HEADER_BYTES;
       }
     }
+    counters[Counter.TxPackets]! += sent;
+    counters[Counter.TxBytes]! += bytes;
   }
 }

@@ -4,7 +4,7 @@
  * From a driver, all of it is hearsay: fields that do not fit the frame make the frame invalid, so
  * that a backend never computes outside of it (CVE-2023-6693 and its kind).
  */
-import { GsoType, type FrameMeta } from '../../../net/net-backend.js';
+import { GsoType, type FrameMeta, type NetOffloads } from '../../../net/net-backend.js';
 import { GSO_ECN, HEADER_BYTES, HeaderField, HeaderFlag } from './net-layout.js';
 
 /** Ethernet header: the least of a frame. */
@@ -71,6 +71,29 @@ export function cleanHeader(
   header.setUint8(HeaderField.GsoType, type);
   header.setUint8(HeaderField.Flags, meta.needsCsum ? HeaderFlag.NeedsCsum : 0);
   header.setUint16(HeaderField.NumBuffers, 0, true);
+}
+
+/**
+ * The flags that a driver gets with a frame that has these and this `gso_type`, or -1 when it does not
+ * take such frames: they may be from before a change of what it takes.
+ */
+export function takenFlags(flags: number, type: number, offloads: NetOffloads): number {
+  const { csum, tso4, tso6, ecn = false, ufo = false } = offloads;
+  if (!csum && (flags & HeaderFlag.NeedsCsum) !== 0) return -1;
+  if ((type & GSO_ECN) !== 0 && !ecn) return -1;
+  const taken = csum ? flags & (HeaderFlag.NeedsCsum | HeaderFlag.DataValid) : 0;
+  switch (type & ~GSO_ECN) {
+    case GsoType.None:
+      return taken;
+    case GsoType.Tcp4:
+      return tso4 ? taken : -1;
+    case GsoType.Tcp6:
+      return tso6 ? taken : -1;
+    case GsoType.Udp:
+      return ufo ? taken : -1;
+    default:
+      return -1;
+  }
 }
 
 /** Writes the header of a frame for the driver; `num_buffers` is the caller's. */

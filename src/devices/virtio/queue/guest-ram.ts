@@ -158,6 +158,11 @@ export class RamCursor {
     return window.u32[(address - window.start) >>> 2]!;
   }
 
+  set16(address: GuestAddress, value: number): void {
+    const window = this.at(address);
+    window.u16[(address - window.start) >>> 1] = value;
+  }
+
   set32(address: GuestAddress, value: number): void {
     const window = this.at(address);
     window.u32[(address - window.start) >>> 2] = value;
