@@ -7,6 +7,8 @@ import type { NetBackend, NetOffloads } from './net-backend.js';
 
 /** Frames of one batch. */
 export const BATCH_FRAMES = 64;
+/** Buffers of one batch: a long frame takes many. */
+export const BATCH_BUFFERS = 256;
 /** Entries of `struct iovec` for one batch. */
 const BATCH_SEGMENTS = 2048;
 /** Words of one `struct iovec`. */
@@ -77,7 +79,7 @@ export class ReadBatch {
   /** Guest addresses of the segments. */
   readonly addresses = new Float64Array(BATCH_SEGMENTS);
   /** First segment, segments and bytes of each buffer. */
-  readonly buffers = new Uint32Array(BATCH_FRAMES * 3);
+  readonly buffers = new Uint32Array(BATCH_BUFFERS * 3);
   /** Bytes and buffers of each frame. */
   readonly frames = new Uint32Array(BATCH_FRAMES * 2);
   /** Holds the last frame if it is in no buffer: then there were too few. */
@@ -92,7 +94,7 @@ export class ReadBatch {
   }
 
   hasRoom(pieces: number): boolean {
-    return this.count < BATCH_FRAMES && this.used + pieces <= BATCH_SEGMENTS;
+    return this.count < BATCH_BUFFERS && this.used + pieces <= BATCH_SEGMENTS;
   }
 
   /** The next buffer's first segment. */

@@ -48,8 +48,9 @@ export interface DeviceContext {
    * Runs `turn` with the queue locked, outside of `process`: to finish chains when their I/O is
    * done, or to fill some that have waited. Chains can be pushed in it at any time and popped while
    * the device is running.
+   * @param budget chains that can be popped, if not {@link VirtioDevice.budget}
    */
-  runQueue(index: number, turn: (queue: VirtQueue) => void): void;
+  runQueue(index: number, turn: (queue: VirtQueue) => void, budget?: number): void;
   /**
    * Has `process` called for a queue after so many milliseconds; the earliest call counts. With 0,
    * the queue has its turn as if the driver had kicked it.

@@ -184,8 +184,12 @@ export abstract class QueueRunner implements DeviceContext {
     return more && failure === undefined;
   }
 
-  runQueue(index: number, turn: (queue: VirtQueue) => void): void {
-    const more = this.turn(index, turn, this.device.budget ?? DEFAULT_BUDGET);
+  runQueue(
+    index: number,
+    turn: (queue: VirtQueue) => void,
+    budget = this.device.budget ?? DEFAULT_BUDGET,
+  ): void {
+    const more = this.turn(index, turn, budget);
     if (more) this.processLater(index, 0);
   }
 

@@ -3,7 +3,7 @@
  * when the file is watched, and what happens when it is gone.
  */
 import type { NetOffloads } from '../../../net/net-backend.js';
-import type { KernelNetwork, KernelPort } from '../../../net/kernel-network.js';
+import { BATCH_BUFFERS, type KernelNetwork, type KernelPort } from '../../../net/kernel-network.js';
 import type { DeviceContext } from '../device.js';
 import type { VirtQueue } from '../queue/virt-queue.js';
 import { Filled, KernelReceiver } from './kernel-receiver.js';
@@ -47,6 +47,7 @@ export class KernelPair implements KernelPort, KernelPairHost {
   /** What the network has been told. */
   private toldOffloads: NetOffloads | undefined;
   private toldPairs = 0;
+  private readonly fillTurn = (queue: VirtQueue): void => this.fill(queue);
 
   constructor(
     private readonly device: PairDevice,
@@ -113,7 +114,7 @@ export class KernelPair implements KernelPort, KernelPairHost {
       this.watch(false, this.writing);
       return;
     }
-    this.context.runQueue(2 * this.pair, (queue) => this.fill(queue));
+    this.context.runQueue(2 * this.pair, this.fillTurn, BATCH_BUFFERS);
   }
 
   writable(): void {

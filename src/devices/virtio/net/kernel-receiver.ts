@@ -7,6 +7,7 @@
  */
 import { plainMeta, type GuestFrame } from '../../../net/net-backend.js';
 import {
+  BATCH_BUFFERS,
   BATCH_FRAMES,
   ReadBatch,
   SEGMENT_WORDS,
@@ -36,7 +37,7 @@ export enum Filled {
 /** Fills chains of one queue. */
 export class KernelReceiver {
   private readonly batch = new ReadBatch();
-  private readonly tokens = new Int32Array(BATCH_FRAMES);
+  private readonly tokens = new Int32Array(BATCH_BUFFERS);
   private readonly meta = plainMeta();
   private readonly chain: DescriptorChain;
   private readonly placed: PlacedFrames;
@@ -147,7 +148,7 @@ export class KernelReceiver {
   /** Twice what was needed, so that a burst finds room and a single frame is no work. */
   private adapt(used: number, whole: boolean): void {
     const target = whole ? 2 * used + 1 : 2 * this.wanted;
-    this.wanted = Math.min(Math.max(target, this.wanted >> 1, 1), BATCH_FRAMES);
+    this.wanted = Math.min(Math.max(target, this.wanted >> 1, 1), BATCH_BUFFERS);
   }
 
   private putBack(queue: VirtQueue, used: number): void {

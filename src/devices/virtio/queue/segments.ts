@@ -79,8 +79,10 @@ export class Segments {
       const size = this.lengths[this.first + i]!;
       const host = this.cursor.ram.hostAddress(this.addresses[this.first + i]!, size);
       const word = at + i * IOVEC_WORDS;
-      target[word] = host % 2 ** 32;
-      target[word + 1] = Math.floor(host / 2 ** 32);
+      // Not with %, which calls a function of the C library for numbers this large.
+      const high = Math.floor(host / 2 ** 32);
+      target[word] = host - high * 2 ** 32;
+      target[word + 1] = high;
       target[word + 2] = size;
       target[word + 3] = 0;
     }
