@@ -120,10 +120,17 @@ describe('docs/hostile-guests.md', () => {
     const numbers = (prefix: string, last: number, first = 1): string[] =>
       Array.from({ length: last - first + 1 }, (_, i) => `${prefix}${first + i}`);
     const cases = [
-      ...[...numbers('A', 20), ...numbers('C', 24), ...numbers('E', 11), ...numbers('F', 12, 10)],
+      ...[
+        ...numbers('A', 20),
+        ...numbers('C', 24),
+        ...numbers('E', 11),
+        ...numbers('F', 12),
+        'F14',
+      ],
       ...[...numbers('G', 12), ...numbers('K', 3)],
       ...[...numbers('G-', 12), ...numbers('S-', 9), ...numbers('M-', 6), ...numbers('B-', 10)],
       ...[...numbers('T-', 2), 'R-1', ...numbers('L-', 4)],
+      ...[...numbers('N-', 10), ...numbers('V-', 5), ...numbers('F-', 3)],
     ];
     const present = new Set(rows.map(({ name }) => name));
     expect(cases.filter((name) => !present.has(name))).toEqual([]);

@@ -54,7 +54,7 @@ describe('the filter', () => {
     expect(bench.command([0, 0])).toBe(ERROR);
   });
 
-  test('follows tables of addresses', () => {
+  test('N-6: follows tables of addresses', () => {
     const bench = new NetBench().up(...CONTROL);
     expect(bench.command([1, 0, ...word(1), ...OTHER, ...word(0)])).toBe(OK);
     expect(through(bench, OTHER, MULTICAST, MAC_BYTES)).toEqual([true, false, true]);
@@ -84,7 +84,29 @@ describe('the filter', () => {
     expect(through(bench, OTHER, MULTICAST)).toEqual([false, false]);
   });
 
-  test('follows VLANs', () => {
+  test('N-6, N-7: has forgotten modes, tables and VLANs after a reset', () => {
+    const bench = new NetBench().up(...CONTROL);
+    bench.command([1, 0, ...word(1), ...OTHER, ...word(0)]);
+    bench.command([2, 0, 5, 0]);
+    const tagged = [...MAC_BYTES, ...OTHER, 0x81, 0, 0, 5, 8, 0];
+    const isTagWanted = (): boolean => {
+      bench.buffers([100]);
+      bench.backend.port.receive(frame(tagged));
+      return bench.rings[0]!.take().length === 1;
+    };
+    expect(isTagWanted()).toBe(true);
+    expect(through(bench, OTHER)).toEqual([true]);
+    bench.command([1, 0, ...word(0), ...word(0)]);
+    expect(through(bench, OTHER)).toEqual([false]);
+    bench.command([0, 2, 1]);
+    expect(through(bench, OTHER)).toEqual([true]);
+    bench.command([1, 0, ...word(1), ...OTHER, ...word(0)]);
+    bench.up(...CONTROL);
+    expect(through(bench, OTHER, MAC_BYTES)).toEqual([false, true]);
+    expect(isTagWanted()).toBe(false);
+  });
+
+  test('N-7: follows VLANs', () => {
     const bench = new NetBench().up(...CONTROL);
     const tagged = (id: number): number[] => [
       ...MAC_BYTES,
@@ -134,7 +156,7 @@ describe('control commands', () => {
     }
   });
 
-  test('set the address', () => {
+  test('N-6: set the address', () => {
     const bench = new NetBench().up(...CONTROL, NetFeature.ControlMac);
     expect(bench.command([1, 1, ...OTHER])).toBe(OK);
     expect(bench.device.address).toBe('02:00:00:00:00:01');
@@ -143,7 +165,7 @@ describe('control commands', () => {
     expect(through(bench, OTHER, MAC_BYTES)).toEqual([true, false]);
   });
 
-  test('acknowledge an announcement once', () => {
+  test('N-8: acknowledge an announcement once', () => {
     const { ControlQueue, GuestAnnounce, Status } = NetFeature;
     const bench = new NetBench().up(ControlQueue, GuestAnnounce, Status);
     expect(bench.command([3, 0])).toBe(ERROR);
@@ -162,6 +184,19 @@ describe('control commands', () => {
     expect(bench.command([5, 0, ...word(2 | (1 << 8)), ...word(0)])).toBe(ERROR);
     expect(bench.command([5, 0, ...word(2), ...word(1)])).toBe(ERROR);
     expect(bench.command([5, 0, ...word(2)])).toBe(ERROR);
+  });
+
+  test('F4, N-10: there is no RSS and no hash, and commands about them are errors', () => {
+    const bench = new NetBench({ queuePairs: 2 });
+    const [hashReport, rss] = [57, 60];
+    expect(bench.device.features).not.toContain(hashReport);
+    expect(bench.device.features).not.toContain(rss);
+    bench.up(...CONTROL, NetFeature.MultiQueue);
+    // CVE-2024-6505: a table that names queues which are not there.
+    const table = [...word(0xff), 1, 0, ...word(0), 0xff, 0xff, 0xff, 0xff, 2, 0, 0];
+    for (const command of [1, 2]) expect(bench.command([4, command, ...table], 4)).toBe(ERROR);
+    expect(bench.needsReset).toBe(false);
+    expect(bench.command([4, 0, 2, 0], 4)).toBe(OK);
   });
 
   test('F4: random ones break nothing', () => {

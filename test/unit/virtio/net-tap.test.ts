@@ -225,6 +225,24 @@ describeTap('frames to the guest', () => {
     expect((await bench.used(1)).map(({ length }) => length)).toEqual([74]);
   });
 
+  test('F6, F7: CVE-2020-16843: a flood without buffers ends at the host, and frames come again', async () => {
+    const bench = TapBench.open();
+    const numbered = (i: number): number[] => [...ethernet(MAC_BYTES, 60), i & 255, i >> 8];
+    const before = process.memoryUsage().arrayBuffers;
+    for (let i = 0; i < 20_000; i++) bench.wire.send(numbered(i));
+    await bench.until(() => bench.later.length === 0);
+    expect(bench.rings[RX]!.take()).toEqual([]);
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(4 << 20);
+    bench.buffers([1600, 1600]);
+    await bench.used(2);
+    // The oldest, in their order.
+    expect([0, 1].map((i) => bench.received(i, 74).slice(72))).toEqual([
+      [0, 0],
+      [1, 0],
+    ]);
+    expect(bench.needsReset).toBe(false);
+  });
+
   test('CVE-2015-7295: longer than the buffers that are left, wait for more of them', async () => {
     const bench = TapBench.open([MergeableBuffers, ...OFFLOADED]);
     bench.buffers([1000, 1000, 1000]);

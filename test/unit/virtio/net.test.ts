@@ -134,6 +134,23 @@ describe('frames from the guest', () => {
     expect(plain.backend.sent).toEqual([]);
   });
 
+  test('N-2: flags that do not exist, and fields that are not asked for, are nothing', () => {
+    const bench = new NetBench().up(Csum);
+    const bytes = ethernet(BROADCAST, 60);
+    bench.send(bytes, header(0xfe, GsoType.None, 0xffff, 0xffff, 0xffff, 0xffff));
+    // What hdr_len says is behind the end of the frame, or before that of its headers.
+    for (const length of [0xffff, 1]) bench.send(bytes, header(1, 0, length, 0, 34, 16));
+    expect(
+      bench.backend.sent.map(({ meta: { needsCsum, gsoType } }) => [needsCsum, gsoType]),
+    ).toEqual([
+      [false, GsoType.None],
+      [true, GsoType.None],
+      [true, GsoType.None],
+    ]);
+    for (const sent of bench.backend.sent) expect(sent.bytes).toEqual(bytes);
+    expect(bench.device.statistics.txDropped).toBe(0);
+  });
+
   test('N-1: longer than the MTU without segmentation they are dropped', () => {
     const bench = new NetBench().up(Csum, HostTso4);
     bench.send(ethernet(BROADCAST, 1518));
@@ -249,6 +266,34 @@ describe('frames to the guest', () => {
     expect(bench.received(0, 10)).toEqual(header(1, GsoType.Tcp4, 54, 1448, 34, 16));
   });
 
+  test('N-5: are never said to be checked, since nobody here has checked them', () => {
+    const bench = new NetBench().up(GuestCsum, GuestTso4);
+    bench.buffers([2000, 2000, 2000]);
+    const meta = { needsCsum: true, csumStart: 34, csumOffset: 16 };
+    const tso = { ...meta, gsoType: GsoType.Tcp4, gsoSize: 1448, headerLength: 54 };
+    for (const one of [{}, meta, tso])
+      bench.backend.port.receive(frame(ethernet(MAC_BYTES), [], one));
+    expect([0, 1, 2].map((i) => bench.received(i, 1)[0])).toEqual([0, 1, 1]);
+  });
+
+  test('wait while the machine is paused, and nothing of the guest is touched', async () => {
+    const bench = new NetBench().up();
+    bench.buffers([100, 100]);
+    const before = bench.received(0, 100);
+    await bench.device.hold();
+    expect(bench.backend.port.receive(frame(ethernet(MAC_BYTES, 20)))).toBe(false);
+    expect(bench.rings[0]!.take()).toEqual([]);
+    expect(bench.received(0, 100)).toEqual(before);
+    expect(bench.device.statistics).toMatchObject({ rxPackets: 0, rxDropped: 0 });
+    bench.device.release();
+    // The machine's threads look at every queue then, and the backend is asked again.
+    const { rooms } = bench.backend;
+    bench.notify(0);
+    expect(bench.backend.rooms).toBe(rooms + 1);
+    expect(bench.backend.port.receive(frame(ethernet(MAC_BYTES, 20)))).toBe(true);
+    expect(bench.rings[0]!.take()).toHaveLength(1);
+  });
+
   test('answered while the guest sends arrive after that', async () => {
     const bench = new NetBench().up();
     bench.buffers([200, 200]);
@@ -297,6 +342,22 @@ describe('pairs of queues', () => {
     for (const pairs of [0, 3, 0x8000]) {
       expect(bench.command([4, 0, pairs & 255, pairs >> 8], 4)).toBe(1);
     }
+  });
+
+  test('N-9: the first one receives after the start, and none beyond what was asked for', () => {
+    const bench = new NetBench({ queuePairs: 3 }).up(ControlQueue, MultiQueue);
+    for (const queue of [0, 2, 4]) bench.buffers([100, 100], queue);
+    const offer = (): boolean[] =>
+      bench.backends.map(({ port }, pair) => {
+        port.receive(frame(ethernet(MAC_BYTES, 20)));
+        return bench.rings[2 * pair]!.take().length === 1;
+      });
+    expect(offer()).toEqual([true, false, false]);
+    expect(bench.command([4, 0, 2, 0], 6)).toBe(0);
+    expect(offer()).toEqual([true, true, false]);
+    bench.up(ControlQueue, MultiQueue);
+    for (const queue of [0, 2, 4]) bench.buffers([100], queue);
+    expect(offer()).toEqual([true, false, false]);
   });
 
   test('are one without MQ, and the control queue is the third', () => {

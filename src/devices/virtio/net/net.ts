@@ -370,7 +370,7 @@ export class NetDevice implements VirtioDevice {
   /** A frame for the guest from the backend of a pair; false when there is no buffer for it now. */
   receive(pair: number, frame: GuestFrame): boolean {
     if (this.held) return false;
-    if (!this.linkUp) return this.count(Counter.RxDropped);
+    if (!this.linkUp || pair >= this.pairsInUse) return this.count(Counter.RxDropped);
     if (!this.wanted(frame)) return this.count(Counter.RxFiltered);
     // A turn of the transmit queue is going on: no other can begin.
     if (this.sending) return this.keep(pair, frame);
