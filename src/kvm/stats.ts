@@ -2,7 +2,7 @@
  * KVM's counters of a vCPU by its binary statistics interface (KVM_GET_STATS_FD, Linux 5.14): KVM counts
  * them anyway, so they cost the guest nothing.
  */
-import { closeSync, readSync } from 'node:fs';
+import { readSync } from 'node:fs';
 import { native } from './native.js';
 
 /** struct kvm_stats_header: six u32. */
@@ -22,27 +22,31 @@ function readAt(fd: number, length: number, offset: number): Buffer {
 }
 
 /**
- * Every counter that is one number.
- * @param vcpuFd file descriptor of the vCPU; any thread may ask
+ * Opens the counters of a vCPU. KVM takes the vCPU's lock for that, which a running vCPU has until its next
+ * exit: to be called before it runs.
+ * @param vcpuFd file descriptor of the vCPU
+ * @returns a file descriptor of the counters, or undefined before Linux 5.14
  */
-export function readStatistics(vcpuFd: number): Readonly<Record<string, number>> {
-  let fd: number;
+export function openStatistics(vcpuFd: number): number | undefined {
   try {
-    fd = native().getStatsFd(vcpuFd);
+    return native().getStatsFd(vcpuFd);
   } catch {
-    return {}; // before Linux 5.14
+    return undefined;
   }
-  try {
-    const header = readAt(fd, HEADER_BYTES, 0);
-    if (header.length < HEADER_BYTES) return {};
-    const [nameSize, count, , descriptors, data] = [4, 8, 12, 16, 20].map((at) =>
-      header.readUInt32LE(at),
-    ) as [number, number, number, number, number];
-    if (nameSize > MAX_NAME || count > MAX_DESCRIPTORS) return {};
-    return readCounters(fd, { nameSize, count, descriptors, data });
-  } finally {
-    closeSync(fd);
-  }
+}
+
+/**
+ * Every counter that is one number. Waits for nobody.
+ * @param fd of {@link openStatistics}
+ */
+export function readStatistics(fd: number): Readonly<Record<string, number>> {
+  const header = readAt(fd, HEADER_BYTES, 0);
+  if (header.length < HEADER_BYTES) return {};
+  const [nameSize, count, , descriptors, data] = [4, 8, 12, 16, 20].map((at) =>
+    header.readUInt32LE(at),
+  ) as [number, number, number, number, number];
+  if (nameSize > MAX_NAME || count > MAX_DESCRIPTORS) return {};
+  return readCounters(fd, { nameSize, count, descriptors, data });
 }
 
 interface Layout {

@@ -1,6 +1,7 @@
 /** One vCPU's file descriptor and its kvm_run page. */
+import { closeSync } from 'node:fs';
 import { constant, native } from './native.js';
-import { readStatistics } from './stats.js';
+import { openStatistics, readStatistics } from './stats.js';
 import { GeneralRegisters, SpecialRegisters, VcpuEvents } from './registers.js';
 
 /** A model-specific register and its value. */
@@ -21,6 +22,7 @@ export class VcpuFd {
   /** Last special registers read; written back by {@link writeSregs}. */
   readonly sregs = new SpecialRegisters();
   private readonly runBuffer: ArrayBuffer;
+  private statisticsFd: number | undefined;
   private readonly translation = new Uint8Array(constant('sizeof_kvm_translation'));
   private readonly translationView = new DataView(this.translation.buffer);
 
@@ -35,9 +37,14 @@ export class VcpuFd {
     return native().vcpuRun(this.id);
   }
 
+  /** Makes {@link statistics} possible; before the vCPU runs, see {@link openStatistics}. */
+  openStatistics(): void {
+    this.statisticsFd = openStatistics(this.fd);
+  }
+
   /** KVM's counters by name; empty where KVM keeps none. */
   statistics(): Readonly<Record<string, number>> {
-    return readStatistics(this.fd);
+    return this.statisticsFd === undefined ? {} : readStatistics(this.statisticsFd);
   }
 
   kick(): void {
@@ -112,8 +119,10 @@ export class VcpuFd {
     return Number(view.getBigUint64(constant('kvm_translation.physical_address'), true));
   }
 
-  /** Detaches the view of kvm_run: call before the vCPU is closed. */
+  /** Detaches the view of kvm_run, and closes what is open: call before the vCPU is closed. */
   detach(): void {
+    if (this.statisticsFd !== undefined) closeSync(this.statisticsFd);
+    this.statisticsFd = undefined;
     native().memoryUnwrap(this.runBuffer);
   }
 }

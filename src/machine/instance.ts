@@ -189,6 +189,7 @@ export class MachineInstance {
     for (let index = 0; index < cpus; index++) {
       const vcpu = new VcpuFd(this.vm.createVcpu(index));
       this.vcpus.push(vcpu);
+      vcpu.openStatistics();
       setUpVcpu(vcpu, cpuidForVcpu(supported, index, cpus, masks, tscDeadline));
     }
     setUpBootProcessor(this.vcpus[0]!, boot.cpu);
