@@ -21,6 +21,7 @@
         "native/bind_event.cc",
         "native/bind_ring.cc",
         "native/bind_file.cc",
+        "native/bind_thread.cc",
         "native/bind_tap.cc",
         "native/bind_ping.cc",
         "native/bind_fs.cc",

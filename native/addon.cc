@@ -81,6 +81,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
     InitEvent(env, exports);
     InitRing(env, exports);
     InitFile(env, exports);
+    InitThread(env, exports);
     InitTap(env, exports);
     InitPing(env, exports);
     InitFs(env, exports);

@@ -28,6 +28,7 @@ void InitEvent(Napi::Env env, Napi::Object exports);
 // After InitKvm, whose constants it adds to.
 void InitRing(Napi::Env env, Napi::Object exports);
 void InitFile(Napi::Env env, Napi::Object exports);
+void InitThread(Napi::Env env, Napi::Object exports);
 void InitTap(Napi::Env env, Napi::Object exports);
 void InitPing(Napi::Env env, Napi::Object exports);
 void InitFs(Napi::Env env, Napi::Object exports);

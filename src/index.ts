@@ -56,6 +56,12 @@ export type { MemoryUsage, ThreadUsage } from './manage/process-usage.js';
 export type { LogOptions } from './manage/console-log.js';
 export type { VmEvent, VmEventType } from './manage/event-log.js';
 export type { VmConfig, VmExit, VmExitReason, VmRecord, VmStatus } from './manage/records.js';
+export type { LimitChanges, LimitName, ResourceLimits } from './manage/resources/limits.js';
+export type {
+  Mechanism,
+  ResourceReport,
+  ResourceState,
+} from './manage/resources/resource-control.js';
 export type { RestartPolicy } from './manage/restart-policy.js';
 
 // Virtio devices of a VM, and what the host can do with them.

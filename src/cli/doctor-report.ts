@@ -2,6 +2,7 @@
 import { styleText } from 'node:util';
 import { EXIT_STATUS } from '../machine/exit-report.js';
 import { checkHost, type CheckStatus } from '../machine/host-check.js';
+import { checkResources } from '../manage/resources/check.js';
 
 const MARKS: Record<CheckStatus, { sign: string; colour: 'green' | 'yellow' | 'red' }> = {
   ok: { sign: '✓', colour: 'green' },
@@ -18,7 +19,7 @@ function coloured(colour: 'green' | 'yellow' | 'red', text: string): string {
  * @returns 0 when VMs can run, 1 otherwise
  */
 export function printDoctor(json: boolean): number {
-  const checks = checkHost();
+  const checks = [...checkHost(), checkResources()];
   const usable = checks.every((check) => check.status !== 'fail');
   if (json) {
     process.stdout.write(`${JSON.stringify({ usable, checks }, undefined, 2)}\n`);

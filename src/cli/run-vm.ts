@@ -7,12 +7,14 @@ import { bootsDefaultGuest, guestSource, type VirtualMachineOptions } from '../m
 import { EXIT_STATUS, type ExitReport } from '../machine/exit-report.js';
 import { VirtualMachine } from '../machine/virtual-machine.js';
 import type { ForegroundVm } from '../manage/foreground.js';
+import type { ResourceControl } from '../manage/resources/resource-control.js';
 import { VexitError } from '../util/errors.js';
 import { exitOnBrokenPipe } from './broken-pipe.js';
 import type { RunArguments } from './commands/run.js';
 import { connectConsole, type ConsoleConnection } from './console-connection.js';
 import { flushOutput } from './flush-output.js';
 import { milestones } from './milestones.js';
+import { resourceLimits } from './resource-options.js';
 import { runOptions } from './run-options.js';
 
 /** How long the guest has to power off after its command has ended; it is switched off then. */
@@ -128,7 +130,20 @@ async function register(
   }
   if (args.name === undefined) return undefined;
   const { ForegroundVm } = await import('../manage/foreground.js');
-  return ForegroundVm.register(args.name, options);
+  return ForegroundVm.register(args.name, options, resourceLimits(args));
+}
+
+/** Limits this process, when that is asked for. */
+async function limitResources(
+  args: RunArguments,
+  vm: VirtualMachine,
+): Promise<ResourceControl | undefined> {
+  const limits = resourceLimits(args);
+  if (limits === undefined) return undefined;
+  const { limitProcess } = await import('../manage/resources/limit-process.js');
+  return limitProcess(vm, args.cpus, limits, (bytes) =>
+    say(`vexit: stopped: ${Math.round(bytes / 2 ** 20)} MiB of memory are more than its limit`),
+  );
 }
 
 /** Runs the VM that the arguments describe; sets the exit status of the process. */
@@ -150,10 +165,12 @@ export async function runVm(args: RunArguments): Promise<void> {
   }
   const early = new EarlyEnd(vm);
   let connection: ConsoleConnection | undefined;
+  let limits: ResourceControl | undefined;
   try {
+    limits = await limitResources(args, vm);
     // The guest runs while it is being connected; until then its output waits.
     await vm.start();
-    await entry?.started(vm);
+    await entry?.started(vm, limits);
     exitOnBrokenPipe();
     // A shell on a pipe is a command too: see runOptions.
     const interactive = options.command === undefined;
@@ -186,6 +203,7 @@ export async function runVm(args: RunArguments): Promise<void> {
   } finally {
     connection?.restore();
     await vm.stop();
+    limits?.close();
     await entry?.end(vm.exitReport);
     await flushOutput();
     // Standard input may be a terminal or a pipe that never ends: nothing waits for it now.

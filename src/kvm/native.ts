@@ -175,6 +175,8 @@ export interface NativeAddon extends NativeFs, NativePacket {
   fileLock: (fd: number, exclusive: boolean) => boolean;
   /** True when another open file description has the file locked, whichever way. */
   fileLocked: (fd: number) => boolean;
+  /** sched_setaffinity: the processors that a thread of any process may run on. */
+  threadAffinity: (tid: number, cpus: number[]) => void;
   /** Opens a non-blocking queue of a TAP device, which is made if it does not exist. */
   tapOpen: (name: string, multiQueue: boolean, vnetHeader: boolean) => { fd: number; name: string };
   tapSetVnetHeaderSize: (fd: number, size: number) => void;

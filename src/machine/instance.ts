@@ -95,6 +95,7 @@ export class MachineInstance {
   private dump: { message: string; text: string } | undefined;
   private waitingForPark: (() => void)[] = [];
   private ended = false;
+  private held = false;
 
   private constructor(
     private readonly config: MachineConfig,
@@ -311,8 +312,8 @@ export class MachineInstance {
    * @returns false when the guest has ended this power-on at the same moment
    */
   async pause(): Promise<boolean> {
-    if (!this.control.changeState(RunState.Running, RunState.Paused)) return false;
-    for (const vcpu of this.vcpus) vcpu.kick();
+    if (!this.held && !this.stopVcpus()) return false;
+    this.held = false;
     await new Promise<void>((resolve) => {
       const check = (): void => {
         const done = this.control.parked === this.vcpus.length || this.ended;
@@ -326,6 +327,27 @@ export class MachineInstance {
     if (this.ended) return false;
     await this.ioThreads?.pause();
     return !this.ended;
+  }
+
+  private stopVcpus(): boolean {
+    if (!this.control.changeState(RunState.Running, RunState.Paused)) return false;
+    for (const vcpu of this.vcpus) vcpu.kick();
+    return true;
+  }
+
+  /**
+   * Keeps the vCPUs from running, without waiting for them, while devices go on: for a limit of
+   * processor time. Does nothing to a machine that is paused or held.
+   */
+  hold(): void {
+    if (this.stopVcpus()) this.held = true;
+  }
+
+  /** Lets vCPUs go on that are held; does nothing to a machine that has been paused since. */
+  letGo(): void {
+    if (!this.held) return;
+    this.held = false;
+    this.control.changeState(RunState.Paused, RunState.Running);
   }
 
   /** Lets paused vCPUs go on. */

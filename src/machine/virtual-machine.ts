@@ -302,6 +302,20 @@ export class VirtualMachine extends EventEmitter<VirtualMachineEvents> {
     });
   }
 
+  /**
+   * Keeps the vCPUs from running until {@link letGo}, without waiting for them; devices go on, and the
+   * state is what it was. For limits of processor time. Does nothing unless the guest runs; a guest that
+   * reboots is let go.
+   */
+  hold(): void {
+    if (this.currentState === 'running') this.instance?.hold();
+  }
+
+  /** Ends {@link hold}. A VM that was paused meanwhile stays so until it is resumed. */
+  letGo(): void {
+    this.instance?.letGo();
+  }
+
   /** Presses the ACPI power button: a guest that listens shuts down by itself. */
   pressPowerButton(): void {
     if (this.currentState !== 'running') throw this.wrong('press the power button of');

@@ -12,6 +12,9 @@ import { stopGracefully } from './graceful-stop.js';
 import { operations, type ControlledVm } from './operations.js';
 import { newConfig } from './new-config.js';
 import { startingRecord, type VmConfig, type VmExit, type VmRecord } from './records.js';
+import type { ResourceLimits } from './resources/limits.js';
+import { limitProcess } from './resources/limit-process.js';
+import type { ResourceControl } from './resources/resource-control.js';
 import { NO_RESTART } from './restart-policy.js';
 import { Store } from './store.js';
 import { VmDirectory } from './vm-directory.js';
@@ -21,6 +24,7 @@ import { VexitError } from '../util/errors.js';
 export class ForegroundVm implements ControlledVm {
   vm: VirtualMachine | undefined;
   restartPolicy = NO_RESTART;
+  resources: ResourceControl | undefined;
   private record: VmRecord;
   private server: ControlServer | undefined;
   private readonly done: Promise<VmExit>;
@@ -41,9 +45,16 @@ export class ForegroundVm implements ControlledVm {
    * Takes the name.
    * @throws VexitError ERR_EXISTS, ERR_STORE
    */
-  static async register(name: string, options: VirtualMachineOptions): Promise<ForegroundVm> {
+  static async register(
+    name: string,
+    options: VirtualMachineOptions,
+    resources?: ResourceLimits,
+  ): Promise<ForegroundVm> {
     const store = Store.open();
-    const config = newConfig({ options, autoRemove: true, detached: false });
+    const config = newConfig({
+      ...{ options, autoRemove: true, detached: false },
+      ...(resources === undefined ? {} : { resources }),
+    });
     const record = startingRecord();
     let alive: FileLock | undefined;
     try {
@@ -65,11 +76,25 @@ export class ForegroundVm implements ControlledVm {
     return this.done;
   }
 
-  /** The guest runs. */
-  async started(vm: VirtualMachine): Promise<void> {
+  /** @throws VexitError ERR_CONFIG for limits that make no sense on this host */
+  limit(limits: ResourceLimits): void {
+    if (this.resources !== undefined) this.resources.apply(limits);
+    else if (this.vm !== undefined) {
+      const { cpus = 1 } = this.config.options;
+      this.resources = limitProcess(this.vm, cpus, limits, () => undefined);
+    }
+  }
+
+  /**
+   * The guest runs.
+   * @param resources what limits it, if anything does
+   */
+  async started(vm: VirtualMachine, resources?: ResourceControl): Promise<void> {
     this.vm = vm;
+    this.resources = resources;
     const startedAt = new Date().toISOString();
-    this.write({ status: 'running', startedAt });
+    const cgroup = resources?.cgroup;
+    this.write({ status: 'running', startedAt, ...(cgroup === undefined ? {} : { cgroup }) });
     vm.on('state', (state) => {
       if (state === 'running' || state === 'paused') this.write({ status: state });
     });

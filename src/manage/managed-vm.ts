@@ -12,6 +12,8 @@ import { launch } from './launcher.js';
 import { threadsOf, type ThreadUsage } from './process-usage.js';
 import { reap } from './reap.js';
 import { isActive, type VmConfig, type VmExit, type VmRecord } from './records.js';
+import { changeLimits, type LimitChanges } from './resources/limits.js';
+import type { ResourceReport } from './resources/resource-control.js';
 import { formatRestartPolicy, parseRestartPolicy } from './restart-policy.js';
 import type { Store } from './store.js';
 import type { VmStats } from './vm-stats.js';
@@ -36,6 +38,8 @@ export interface VmInfo {
   readonly path: string;
   readonly config: VmConfig;
   readonly state: VmRecord;
+  /** What limits it, and by what means, while it runs. */
+  readonly resources?: ResourceReport;
 }
 
 /** What {@link ManagedVm.update} can change. */
@@ -44,6 +48,8 @@ export interface VmUpdate {
   readonly restart?: string;
   /** Bytes that the guest is asked to give up; for a VM that runs and has a balloon. */
   readonly balloon?: number;
+  /** What it may take of the host, from now on; `null` takes a limit away. */
+  readonly resources?: LimitChanges;
 }
 
 /** A VM by its name. */
@@ -85,7 +91,20 @@ export class ManagedVm {
 
   async inspect(): Promise<VmInfo> {
     const { name, path, config } = this;
-    return { name, path, config, state: await this.state() };
+    const state = await this.state();
+    const resources = isActive(state.status) ? await this.limits() : undefined;
+    return { name, path, config, state, ...(resources === undefined ? {} : { resources }) };
+  }
+
+  /** Nothing while it is just starting or ending. */
+  private async limits(): Promise<ResourceReport | undefined> {
+    try {
+      const limits = (await ask(this.directory, { op: 'resources' }, 2000)) as ResourceReport;
+      return Object.keys(limits).length === 0 ? undefined : limits;
+    } catch (error) {
+      if (!(error instanceof VexitError)) throw error;
+      return undefined;
+    }
   }
 
   /**
@@ -336,10 +355,16 @@ export class ManagedVm {
     const lock = await this.directory.lock();
     try {
       const policy = restart === undefined ? undefined : parseRestartPolicy(restart);
+      const { config } = this;
+      const resources = changeLimits(config.resources ?? {}, change.resources ?? {});
       const { status } = await this.state();
       if (change.balloon !== undefined && !isActive(status)) throw this.wrong('is not running');
-      if (isActive(status)) await this.ask({ op: 'update', ...change });
-      if (policy !== undefined) this.directory.writeConfig({ ...this.config, restart: policy });
+      if (isActive(status)) {
+        const limits = change.resources === undefined ? {} : { resources };
+        await this.ask({ op: 'update', ...change, ...limits });
+      }
+      if (policy === undefined && change.resources === undefined) return;
+      this.directory.writeConfig({ ...config, resources, restart: policy ?? config.restart });
     } finally {
       lock.release();
     }

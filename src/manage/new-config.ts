@@ -3,6 +3,7 @@ import type { VirtualMachineOptions } from '../machine/config.js';
 import { withAgent } from './guest-agent.js';
 import { randomId } from './paths.js';
 import { checkPlain, type VmConfig } from './records.js';
+import { checkLimits, isLimited, type ResourceLimits } from './resources/limits.js';
 import { NO_RESTART, type RestartPolicy } from './restart-policy.js';
 
 /** A VM that is to be managed. */
@@ -16,12 +17,22 @@ export interface NewConfig {
   readonly detached?: boolean;
   /** What goes to the log besides the console. */
   readonly log?: VmConfig['log'];
+  /** What it may take of the host; default: whatever there is. */
+  readonly resources?: ResourceLimits;
 }
 
 /** @throws VexitError ERR_CONFIG for options that cannot be kept */
 export function newConfig(asked: NewConfig): VmConfig {
-  const { options, restart = NO_RESTART, autoRemove = false, detached = true, log } = asked;
+  const {
+    options,
+    restart = NO_RESTART,
+    autoRemove = false,
+    detached = true,
+    log,
+    resources,
+  } = asked;
   checkPlain(options);
+  if (resources !== undefined) checkLimits(resources);
   return {
     version: 1,
     id: randomId(),
@@ -31,6 +42,7 @@ export function newConfig(asked: NewConfig): VmConfig {
     autoRemove,
     detached,
     ...(log === undefined ? {} : { log }),
+    ...(isLimited(resources) ? { resources } : {}),
     options: detached ? withAgent(options) : options,
   };
 }

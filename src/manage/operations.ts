@@ -5,6 +5,8 @@ import type { ControlReply, ControlRequest, Operation } from './control-server.j
 import type { ConsoleHub } from './console-hub.js';
 import type { VmEvent } from './event-log.js';
 import type { VmExit, VmRecord } from './records.js';
+import type { ResourceLimits } from './resources/limits.js';
+import type { ResourceControl } from './resources/resource-control.js';
 import { parseRestartPolicy, type RestartPolicy } from './restart-policy.js';
 import { collectStats } from './vm-stats.js';
 import type { VmDirectory } from './vm-directory.js';
@@ -17,7 +19,11 @@ export interface ControlledVm {
   readonly vm: VirtualMachine | undefined;
   /** Undefined when a terminal has the console. */
   readonly console?: ConsoleHub;
+  /** What limits the VM; undefined when nothing does. */
+  readonly resources?: ResourceControl | undefined;
   restartPolicy: RestartPolicy;
+  /** Puts limits in force, instead of those before. */
+  limit(limits: ResourceLimits): void;
   wait(): Promise<VmExit>;
   stop(wish: 'stop' | 'restart', graceMs: number): Promise<void>;
   event(event: Omit<VmEvent, 'time' | 'name'>): void;
@@ -81,7 +87,8 @@ export function operations(controlled: ControlledVm): Map<string, Operation> {
         return {};
       },
     ],
-    ['stats', () => ({ value: collectStats(running(controlled)) })],
+    ['resources', () => ({ value: controlled.resources?.state ?? {} })],
+    ['stats', () => ({ value: collectStats(running(controlled), controlled.resources?.heldMs) })],
     ['attach', () => attach(controlled)],
     ['renamed', () => ({ value: (process.title = processTitle(controlled.directory.name)) })],
     [
@@ -117,7 +124,7 @@ function attach({ console, directory }: ControlledVm): ControlReply {
 }
 
 /** Changes what can be changed while the VM runs. */
-function update(controlled: ControlledVm, { restart, balloon }: ControlRequest): void {
+function update(controlled: ControlledVm, { restart, balloon, resources }: ControlRequest): void {
   if (balloon !== undefined) {
     const control = running(controlled).balloon;
     if (control === undefined) {
@@ -125,5 +132,6 @@ function update(controlled: ControlledVm, { restart, balloon }: ControlRequest):
     }
     control.setTarget(Number(balloon));
   }
+  if (resources !== undefined) controlled.limit(resources as ResourceLimits);
   if (restart !== undefined) controlled.restartPolicy = parseRestartPolicy(textOf(restart));
 }

@@ -2,6 +2,7 @@
 import fs from 'node:fs';
 import { VexitError } from '../util/errors.js';
 import { bootId } from './host-identity.js';
+import { removeCgroup } from './resources/cgroup.js';
 import { isActive, type VmExit, type VmRecord } from './records.js';
 import type { Store } from './store.js';
 import type { VmDirectory } from './vm-directory.js';
@@ -38,8 +39,10 @@ export function reap(store: Store, directory: VmDirectory, storeLocked = false):
       const exit = endOf(record);
       fs.rmSync(directory.socket, { force: true });
       fs.rmSync(directory.vsockSocket, { force: true });
+      const { cgroup, ...rest } = record;
+      if (cgroup !== undefined) removeCgroup(cgroup);
       directory.writeRecord({
-        ...record,
+        ...rest,
         status: 'exited',
         finishedAt: new Date().toISOString(),
         exit,

@@ -3,6 +3,7 @@ import type { VirtualMachineOptions } from '../machine/config.js';
 import type { ExitReason } from '../machine/exit-report.js';
 import { VexitError } from '../util/errors.js';
 import { bootId, processStart } from './host-identity.js';
+import type { ResourceLimits } from './resources/limits.js';
 import type { RestartPolicy } from './restart-policy.js';
 import { DAMAGED_HINT } from './state-file.js';
 
@@ -22,6 +23,7 @@ export interface VmConfig {
   /** What goes to the log besides the console. */
   readonly log?: { readonly firmware?: boolean; readonly debug?: boolean };
   readonly options: VirtualMachineOptions;
+  readonly resources?: ResourceLimits;
 }
 
 const STATUSES = ['created', 'starting', 'running', 'paused', 'restarting', 'exited'] as const;
@@ -35,6 +37,8 @@ export type VmExitReason =
   | 'killed'
   /** It could not be started. */
   | 'start-failed'
+  /** It had more memory than its limit. */
+  | 'memory-limit'
   /** Its process was ended from outside: SIGKILL, out of memory. */
   | 'process-killed'
   /** The host has been booted since. */
@@ -57,6 +61,8 @@ export interface VmRecord {
   readonly processStart?: number;
   /** The boot of the host that the process belongs to. */
   readonly bootId?: string;
+  /** The cgroup of the process, if it has one of its own. */
+  readonly cgroup?: string;
   readonly startedAt?: string;
   readonly finishedAt?: string;
   /** How many times the policy has started it again. */
@@ -117,6 +123,9 @@ export function checkVmConfig(file: string, fields: Fields): VmConfig {
   if (!isPolicy(fields.restart)) throw damaged(file, '"restart" is no restart policy');
   if (fields.log !== undefined && !isObject(fields.log)) throw damaged(file, '"log" is no object');
   if (!isObject(fields.options)) throw damaged(file, '"options" are missing');
+  if (fields.resources !== undefined && !isObject(fields.resources)) {
+    throw damaged(file, '"resources" is no object');
+  }
   return fields as unknown as VmConfig;
 }
 
@@ -131,7 +140,7 @@ export function checkVmRecord(file: string, fields: Fields): VmRecord {
       throw damaged(file, `"${key}" is no number`);
     }
   }
-  for (const key of ['bootId', 'startedAt', 'finishedAt'] as const) {
+  for (const key of ['bootId', 'cgroup', 'startedAt', 'finishedAt'] as const) {
     if (fields[key] !== undefined && typeof fields[key] !== 'string') {
       throw damaged(file, `"${key}" is no text`);
     }

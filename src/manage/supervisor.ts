@@ -13,6 +13,8 @@ import type { VmEvent } from './event-log.js';
 import { withVsockPlace } from './guest-agent.js';
 import { stopGracefully } from './graceful-stop.js';
 import { KILLED_STATUS } from './reap.js';
+import { isLimited, type ResourceLimits } from './resources/limits.js';
+import { ResourceControl } from './resources/resource-control.js';
 import {
   startingRecord,
   type VmConfig,
@@ -43,6 +45,8 @@ export class Supervisor {
   private record: VmRecord;
   private wish: Wish = 'run';
   private killed = false;
+  private limits: ResourceControl | undefined;
+  private overMemory: number | undefined;
   private readonly counter = new RestartCounter();
   private readonly done: Promise<VmExit>;
   private finish!: (exit: VmExit) => void;
@@ -78,12 +82,42 @@ export class Supervisor {
    */
   async start(): Promise<void> {
     try {
+      this.limit(this.config.resources ?? {});
       await this.powerOn();
     } catch (error) {
       const status = error instanceof VexitError ? EXIT_STATUS.usage : EXIT_STATUS.internalError;
       this.ended({ reason: 'start-failed', status, message: errorMessage(error) });
       throw error;
     }
+  }
+
+  /** What limits the VM; undefined when nothing does. */
+  get resources(): ResourceControl | undefined {
+    return this.limits;
+  }
+
+  /**
+   * Puts limits in force, instead of those before.
+   * @throws VexitError ERR_CONFIG for limits that make no sense on this host
+   */
+  limit(limits: ResourceLimits): void {
+    if (this.limits === undefined && !isLimited(limits)) return;
+    this.limits ??= this.makeLimits();
+    this.limits.apply(limits);
+  }
+
+  private makeLimits(): ResourceControl {
+    const limits = new ResourceControl(`vexit-${this.config.id}`, {
+      cpus: this.config.options.cpus ?? 1,
+      vm: () => this.vm,
+      onMemory: (bytes) => {
+        this.overMemory = bytes;
+        void this.vm?.stop();
+      },
+    });
+    // Whoever finds that this process was killed removes the group.
+    if (limits.cgroup !== undefined) this.write({ cgroup: limits.cgroup });
+    return limits;
   }
 
   /** Goes on until the VM has ended and is not started again. */
@@ -128,6 +162,7 @@ export class Supervisor {
     const { config, console } = this;
     const { options } = config;
     this.killed = false;
+    this.overMemory = undefined;
     const { name } = this.directory;
     const vm = await VirtualMachine.create(withVsockPlace({ ...options, name }, this.directory));
     this.vm = vm;
@@ -169,6 +204,10 @@ export class Supervisor {
     if (status !== undefined) {
       return { reason: 'power-off', status, message: `the command ended with ${status}` };
     }
+    if (this.overMemory !== undefined) {
+      const message = `it had ${Math.round(this.overMemory / 2 ** 20)} MiB of memory, more than its limit`;
+      return { reason: 'memory-limit', status: KILLED_STATUS, message };
+    }
     if (this.killed) return { reason: 'killed', status: KILLED_STATUS, message: 'killed' };
     const { reason, message } = report;
     const lost = this.config.options.command !== undefined && report.status === 0;
@@ -206,6 +245,7 @@ export class Supervisor {
   }
 
   private ended(exit: VmExit): VmExit {
+    this.limits?.close();
     this.write({ status: 'exited', finishedAt: now(), exit });
     this.console.end(exit);
     this.finish(exit);

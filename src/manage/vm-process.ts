@@ -64,6 +64,7 @@ async function main(at: string): Promise<number> {
   } finally {
     await server.close();
     log.close();
+    supervisor.resources?.close();
     // Names change under the store's lock, so nobody sees the directory half removed.
     if (config.autoRemove && supervisor.state.status === 'exited') await store.remove(directory);
     alive.release();

@@ -8,6 +8,8 @@ export interface VmStats {
   readonly time: number;
   /** Processor time of the process, all threads; milliseconds. */
   readonly cpuMs: number;
+  /** Time that vCPUs were held for the quota of processor time; milliseconds. */
+  readonly heldMs: number;
   readonly memory: MemoryUsage;
   /** Bytes that the balloon holds; undefined without one. */
   readonly balloon?: number;
@@ -25,7 +27,7 @@ function total(numbers: readonly (number | undefined)[]): number {
 }
 
 /** Counters of a VM of this process. */
-export function collectStats(vm: VirtualMachine): VmStats {
+export function collectStats(vm: VirtualMachine, heldMs = 0): VmStats {
   const { vcpus, disks, networks } = vm.statistics();
   const { user, system } = process.cpuUsage();
   const names = Object.keys(vcpus[0] ?? {});
@@ -34,6 +36,7 @@ export function collectStats(vm: VirtualMachine): VmStats {
   return {
     time: performance.now(),
     cpuMs: (user + system) / 1000,
+    heldMs,
     memory: ownMemory(),
     ...(balloon === undefined ? {} : { balloon: balloon.actual }),
     disk: {

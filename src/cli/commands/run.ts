@@ -1,4 +1,5 @@
 import type { Argv, CommandModule, Options } from 'yargs';
+import { RESOURCE_OPTIONS } from '../resource-options.js';
 
 const PROTOCOLS = ['linux', 'pvh', 'multiboot', 'firmware', 'flat'] as const;
 
@@ -95,6 +96,7 @@ export const RUN_OPTIONS = {
     type: 'number',
     describe: 'Threads that serve virtio devices, 1 to 16; default 1',
   },
+  ...RESOURCE_OPTIONS,
   name: { type: 'string', describe: 'Name of the VM: for other commands, and on its LANs' },
   hostname: {
     type: 'string',

@@ -6,6 +6,7 @@ import { NO_RESTART, parseRestartPolicy } from '../../manage/restart-policy.js';
 import { Vexit, type CreateVmOptions } from '../../manage/vexit.js';
 import { VexitError } from '../../util/errors.js';
 import type { RunArguments } from '../commands/run.js';
+import { resourceLimits } from '../resource-options.js';
 import { runOptions } from '../run-options.js';
 
 /** Options that only make sense on a terminal. */
@@ -24,7 +25,11 @@ async function describeVm(args: RunArguments): Promise<CreateVmOptions> {
   // Said now and not when it is started.
   checkConfig({ ...options, name });
   const log = { firmware: args.firmwareLog === true, debug: args.debugConsole === true };
-  return { name, options, restart, autoRemove: args.rm === true, log };
+  const resources = resourceLimits(args);
+  return {
+    ...{ name, options, restart, autoRemove: args.rm === true, log },
+    ...(resources === undefined ? {} : { resources }),
+  };
 }
 
 /** Builds the default guest, with its progress shown, if a VM boots it. */

@@ -20,6 +20,8 @@ interface Row {
   readonly name: string;
   /** Of one processor. */
   readonly cpuPercent: number;
+  /** Of the second, how long its vCPUs were held for its quota. */
+  readonly heldPercent: number;
   readonly memory: number;
   readonly guestMemory: number;
   readonly diskRead: number;
@@ -40,9 +42,17 @@ export function shortSize(bytes: number): string {
   return `${value.toFixed(1)}T`;
 }
 
+/** Shown when there is something to show. */
+const HELD: Column<Row> = {
+  title: 'HELD %',
+  value: ({ heldPercent }) => heldPercent.toFixed(0),
+  right: true,
+};
+
 const COLUMNS: readonly Column<Row>[] = [
   { title: 'NAME', value: ({ name }) => name },
   { title: 'CPU %', value: ({ cpuPercent }) => cpuPercent.toFixed(1), right: true },
+  HELD,
   { title: 'MEMORY', value: ({ memory }) => shortSize(memory), right: true },
   { title: 'GUEST', value: ({ guestMemory }) => shortSize(guestMemory), right: true },
   { title: 'READ/S', value: ({ diskRead }) => shortSize(diskRead), right: true },
@@ -60,6 +70,7 @@ function difference(name: string, before: VmStats, now: VmStats): Row {
   return {
     name,
     cpuPercent: Math.round((Math.max(now.cpuMs - before.cpuMs, 0) * 1000) / ms) / 10,
+    heldPercent: Math.min(rate(before.heldMs, now.heldMs) / 10, 100),
     memory: now.memory.resident,
     guestMemory: now.memory.guest,
     diskRead: rate(before.disk.readBytes, now.disk.readBytes),
@@ -91,7 +102,8 @@ async function sample(names: readonly string[] | undefined): Promise<Map<string,
 function render(rows: readonly Row[], { json, format }: StatsArguments): string {
   if (json === true || format === 'json') return `${JSON.stringify(rows)}\n`;
   if (format !== undefined) return rows.map((row) => `${fillTemplate(format, row)}\n`).join('');
-  return formatTable(COLUMNS, rows);
+  const held = rows.some(({ heldPercent }) => heldPercent > 0);
+  return formatTable(held ? COLUMNS : COLUMNS.filter((column) => column !== HELD), rows);
 }
 
 /** Prints what VMs do, once or every second. */

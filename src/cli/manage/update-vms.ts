@@ -1,6 +1,8 @@
 /** `vexit update` */
 import { VexitError } from '../../util/errors.js';
 import { parseSize } from '../../util/size.js';
+import type { VmUpdate } from '../../manage/managed-vm.js';
+import { limitChanges, type ResourceUpdates } from '../resource-options.js';
 import { eachVm } from './each-vm.js';
 
 function balloonBytes(text: string): number {
@@ -9,18 +11,26 @@ function balloonBytes(text: string): number {
   throw new VexitError('ERR_CONFIG', `--balloon ${text} is not a size`, 'write it as 256M');
 }
 
-export async function updateVms(
-  names: readonly string[],
-  restart: string | undefined,
-  balloon: string | undefined,
-): Promise<void> {
-  if (restart === undefined && balloon === undefined) {
-    throw new VexitError('ERR_CONFIG', 'nothing to change', 'give --restart or --balloon');
-  }
-  const change = {
+export interface UpdateArguments extends ResourceUpdates {
+  readonly restart: string | undefined;
+  readonly balloon: string | undefined;
+}
+
+function changes(args: UpdateArguments): VmUpdate {
+  const { restart, balloon } = args;
+  const resources = limitChanges(args);
+  return {
     ...(restart === undefined ? {} : { restart }),
     ...(balloon === undefined ? {} : { balloon: balloonBytes(balloon) }),
+    ...(resources === undefined ? {} : { resources }),
   };
+}
+
+export async function updateVms(names: readonly string[], args: UpdateArguments): Promise<void> {
+  const change = changes(args);
+  if (Object.keys(change).length === 0) {
+    throw new VexitError('ERR_CONFIG', 'nothing to change', 'vexit update --help says what can be');
+  }
   await eachVm(names, async (vm) => {
     await vm.update(change);
     return undefined;

@@ -1,12 +1,10 @@
-import type { CommandModule } from 'yargs';
+import type { Argv, CommandModule } from 'yargs';
 import { vmNames, type NamesArguments } from './names.js';
 
-interface UpdateArguments extends NamesArguments {
-  readonly restart: string | undefined;
-  readonly balloon: string | undefined;
-}
+import type { UpdateArguments } from '../../manage/update-vms.js';
+import { RESOURCE_UPDATES } from '../../resource-options.js';
 
-export const updateCommand: CommandModule<object, UpdateArguments> = {
+export const updateCommand: CommandModule<object, UpdateArguments & NamesArguments> = {
   command: 'update <vm..>',
   describe: 'Change VMs without starting them again',
   builder: (yargs) =>
@@ -16,9 +14,14 @@ export const updateCommand: CommandModule<object, UpdateArguments> = {
         type: 'string',
         describe: 'Memory that the guest is asked to give up, such as 256M',
       })
-      .example('vexit update --restart always web', 'from its next end on'),
-  handler: async ({ vm, restart, balloon }) => {
+      .options(RESOURCE_UPDATES)
+      .example('vexit update --restart always web', 'from its next end on')
+      .example(
+        'vexit update --cpu-quota 0.5 web',
+        'half a processor from now on',
+      ) as unknown as Argv<UpdateArguments & NamesArguments>,
+  handler: async ({ vm, ...args }) => {
     const { updateVms } = await import('../../manage/update-vms.js');
-    await updateVms(vm, restart, balloon);
+    await updateVms(vm, args);
   },
 };
