@@ -1,5 +1,7 @@
 /** Brings the state of a VM up to date whose process has ended without writing it down. */
 import fs from 'node:fs';
+import { netSettings } from '../machine/device-options.js';
+import { sweepLan } from '../net/lan/join.js';
 import { VexitError } from '../util/errors.js';
 import { bootId } from './host-identity.js';
 import { removeCgroup } from './resources/cgroup.js';
@@ -47,11 +49,23 @@ export function reap(store: Store, directory: VmDirectory, storeLocked = false):
         finishedAt: new Date().toISOString(),
         exit,
       });
+      sweepLans(directory);
       const { name } = directory;
       store.events.add({ type: 'exit', name, reason: exit.reason, status: exit.status });
       removeIfAsked(store, directory, storeLocked);
     } finally {
       lock.release();
+    }
+  } catch (error) {
+    if (!(error instanceof VexitError)) throw error;
+  }
+}
+
+/** Its places on LANs, as long as it can be read which those are. */
+function sweepLans(directory: VmDirectory): void {
+  try {
+    for (const settings of netSettings(directory.readConfig().options)) {
+      if (settings.kind === 'lan') sweepLan(settings.lan);
     }
   } catch (error) {
     if (!(error instanceof VexitError)) throw error;

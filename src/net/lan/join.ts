@@ -80,6 +80,24 @@ function sweep(directory: string): void {
   }
 }
 
+/**
+ * Removes what members of a LAN have left that were killed, unless somebody is joining it just now: who
+ * joins does the same.
+ */
+export function sweepLan(lan: string): void {
+  try {
+    const directory = lanDirectory(lan);
+    const lock = openSync(path.join(directory, 'lock'), fs.O_RDWR | fs.O_NOFOLLOW);
+    try {
+      if (native().fileLock(lock, true)) sweep(directory);
+    } finally {
+      closeSync(lock);
+    }
+  } catch {
+    // No LAN of this name any more, or none of this user's.
+  }
+}
+
 /** A host number that is free: the preferred one, or the next. */
 function freeHost(members: readonly Lease[], preferred: number, lan: string): number {
   const taken = new Set(members.map(({ host }) => host));
