@@ -1,40 +1,10 @@
-/** The interactive console on a real pseudo-terminal, made by script(1) of util-linux. */
-import { spawn, type ChildProcess } from 'node:child_process';
+/** The interactive console on a real pseudo-terminal. */
 import path from 'node:path';
 import { buildGuest } from '../support/guest-build';
 import { describeKvm } from '../support/kvm';
-import { until } from '../support/run-guest';
+import { Terminal } from '../support/terminal';
 
 const CLI = path.resolve(__dirname, '../../dist/cli.js');
-
-/** A shell line on a terminal, with what it shows. */
-class Terminal {
-  text = '';
-  private ended = false;
-  private readonly child: ChildProcess;
-
-  constructor(line: string) {
-    this.child = spawn('script', ['-qec', line, '/dev/null'], { stdio: ['pipe', 'pipe', 'pipe'] });
-    this.child.stdout!.on('data', (bytes: Buffer) => (this.text += bytes.toString('latin1')));
-    this.child.on('close', () => (this.ended = true));
-  }
-  type(keys: string): void {
-    this.child.stdin!.write(keys);
-  }
-  async shows(text: string): Promise<void> {
-    try {
-      await until(text, () => this.text.includes(text), 30_000);
-    } catch {
-      throw new Error(`the terminal does not show ${JSON.stringify(text)}: ${this.text}`);
-    }
-  }
-  async closes(): Promise<void> {
-    await until('the end', () => this.ended, 20_000);
-  }
-  kill(): void {
-    this.child.kill('SIGKILL');
-  }
-}
 
 /** vexit, then its status and the terminal's settings. */
 function session(...args: string[]): Terminal {
