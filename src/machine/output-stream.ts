@@ -9,6 +9,13 @@ const BLOCK_SIZE = 16 * 1024;
 /** Bytes moved in one turn of the event loop. */
 const TURN_LIMIT = 1024 * 1024;
 
+/**
+ * A guest that writes less than this at a time is let gather more for a while: waking this thread and
+ * writing a log for every 16 bytes of a UART's FIFO costs more than the guest spends on them.
+ */
+const SMALL = 1024;
+const GATHER_MS = 4;
+
 interface Block {
   readonly bytes: Uint8Array;
   used: number;
@@ -30,6 +37,7 @@ export class OutputStream extends Readable {
   private backlogBytes = 0;
   private wanted = false;
   private attached = false;
+  private gathering: NodeJS.Timeout | undefined;
   /** Bytes dropped because nobody read. */
   dropped = 0;
 
@@ -45,16 +53,29 @@ export class OutputStream extends Readable {
 
   /**
    * Moves what the device holds to the reader, as long as the reader accepts. A guest that writes
-   * faster than this gets no more of the event loop than a turn's worth at a time.
+   * faster than this gets no more of the event loop than a turn's worth at a time. The first bytes after
+   * a pause are moved at once.
    */
   drainFrom(device: OutputSource): void {
+    if (this.gathering !== undefined) return;
     for (let moved = 0; this.accepting && moved < TURN_LIMIT;) {
       const bytes = device.take();
       if (bytes.length === 0) return;
       this.deliver(bytes);
       moved += bytes.length;
+      if (bytes.length < SMALL) {
+        this.gather();
+        return;
+      }
     }
     if (this.accepting) setImmediate(() => this.drain());
+  }
+
+  private gather(): void {
+    this.gathering = setTimeout(() => {
+      this.gathering = undefined;
+      this.drain();
+    }, GATHER_MS);
   }
 
   /** Takes everything the device still holds, however far behind the reader is. */
@@ -89,6 +110,7 @@ export class OutputStream extends Readable {
 
   /** The device will write no more. */
   end(): void {
+    clearTimeout(this.gathering);
     this.flushBacklog();
     this.push(null);
   }

@@ -33,6 +33,7 @@ const RECIPES = {
   mmio: linux('mmio.c'),
   interrupts: linux('interrupts.c'),
   smp: linux('smp.c', 'trampoline.S'),
+  load: linux('load.c', 'trampoline.S'),
   processor: linux('processor.c', 'trampoline.S'),
   ring3: linux('ring3.c'),
   memory: linux('memory.c'),

@@ -95,3 +95,31 @@ test('flush takes everything, however far behind the reader is, and then the str
   for await (const bytes of stream) size += (bytes as Buffer).length;
   expect(size).toBe(50 * 4096);
 });
+
+test('a device that says little at a time is asked again after a while, and loses nothing', async () => {
+  const device = new Device();
+  const stream: OutputStream = new OutputStream(() => stream.drainFrom(device));
+  let text = '';
+  stream.on('data', (bytes: Buffer) => (text += bytes.toString()));
+  await turn();
+  const write = (piece: string): void => {
+    device.pending.push(Buffer.from(piece));
+    stream.drainFrom(device);
+  };
+  write('a');
+  await turn();
+  // The first piece comes at once.
+  expect(text).toBe('a');
+  const asked = device.taken;
+  for (const piece of ['b', 'c', 'd']) write(piece);
+  await turn();
+  expect({ text, taken: device.taken }).toEqual({ text: 'a', taken: asked });
+  await new Promise((resolve) => setTimeout(resolve, 60));
+  expect(text).toBe('abcd');
+  write('e');
+  write('f');
+  stream.flushFrom(device);
+  stream.end();
+  await turn();
+  expect(text).toBe('abcdef');
+});
