@@ -164,10 +164,15 @@ function makeVm(values: VmValues, context: VmContext): ProjectVm {
     place.attempt(() => (health = checkHealth(value, withAgent(options))));
   }
   const { firmwareLog: firmware = false, debugConsole: debug = false } = values;
+  const { cpuWeight, cpuQuota, cpuset, memoryLimit, ioWeight } = values;
+  const resources = present({ cpuWeight, cpuQuota, cpuset, memoryLimit, ioWeight });
   return {
     name,
     vmName: full,
-    config: { options, restart: values.restart ?? NO_RESTART, log: { firmware, debug } },
+    config: {
+      ...{ options, restart: values.restart ?? NO_RESTART, log: { firmware, debug } },
+      ...(Object.keys(resources).length === 0 ? {} : { resources }),
+    },
     dependsOn: (values.dependsOn ?? []).map(({ value }) => value),
     ...present({ health, stopMs: values.stopTimeout }),
   };

@@ -10,7 +10,7 @@ export interface ProjectVm {
   /** As on the host. */
   readonly vmName: string;
   /** What it is created with. */
-  readonly config: Pick<NewConfig, 'options' | 'restart' | 'log'>;
+  readonly config: Pick<NewConfig, 'options' | 'restart' | 'log' | 'resources'>;
   readonly health?: FullHealthCheck;
   readonly dependsOn: readonly Dependency[];
   /** How long its guest has to power off. */

@@ -10,6 +10,7 @@ import { parseAllowNet } from '../../net/policy/target.js';
 import { VexitError } from '../../util/errors.js';
 import { parseCpuMask } from '../../kvm/cpuid.js';
 import { parseHealthTime } from '../health/health-check.js';
+import { checkLimits } from '../resources/limits.js';
 import { parseRestartPolicy } from '../restart-policy.js';
 import { commandLine } from './command-line.js';
 import { dependencies } from './dependency.js';
@@ -128,6 +129,19 @@ const cpuFeatures = parsed((value) => {
   return value;
 }, 'host,-avx2');
 
+const weight = integer(1, 10_000);
+
+const cpuQuota = parsed((value) => {
+  const quota = Number(value);
+  checkLimits({ cpuQuota: quota });
+  return quota;
+}, '1.5');
+
+const cpuset = parsed((value) => {
+  checkLimits({ cpuset: value });
+  return value;
+}, '0-1,3');
+
 /** Keys of a VM. */
 export const VM_FIELDS = {
   kernel: field(
@@ -190,6 +204,14 @@ export const VM_FIELDS = {
   ),
   agent: field(flag, 'Run the agent in the default guest; default: true'),
   ioThreads: field(integer(1, 16), 'Threads that serve virtio devices; default 1'),
+  cpuWeight: field(weight, 'Share of the processors beside other VMs; 100 is usual'),
+  cpuQuota: field(cpuQuota, 'The most processor time that it gets, in processors'),
+  cpuset: field(cpuset, 'Processors of the host that it may run on'),
+  memoryLimit: field(
+    size('1G', 64 * 2 ** 20),
+    'The most memory that it may have, with its process',
+  ),
+  ioWeight: field(weight, 'Share of the disks beside other VMs; 100 is usual'),
   hostname: field(
     text('db'),
     "Host name of the default guest, and the VM's name on networks; default: the VM's name here",

@@ -192,6 +192,17 @@ test('variables without quotation marks are what they look like', () => {
   expect(read(text, { A: 'x', CPUS: '4' }).vms.get('a')!.config.options.cpus).toBe(4);
 });
 
+test('limits are those of "vexit run"', () => {
+  const text =
+    'vms: {a: {cpuWeight: 50, cpuQuota: 1.5, cpuset: 0-1, memoryLimit: 1G, ioWeight: 200}, b: {}}';
+  const { vms } = read(text);
+  expect(vms.get('a')!.config.resources).toEqual({
+    ...{ cpuWeight: 50, cpuQuota: 1.5, cpuset: '0-1', memoryLimit: 2 ** 30, ioWeight: 200 },
+  });
+  expect(vms.get('b')!.config).not.toHaveProperty('resources');
+  expect(() => read('vms: {a: {cpuQuota: 0}}')).toThrow('a CPU quota of 0 is not possible');
+});
+
 test('LANs of two projects never have the same name', () => {
   const names = [
     lanName('a', 'b-c'),
@@ -215,7 +226,8 @@ describe('the options of "vexit run"', () => {
     ...{ balloon: 'balloon', vsock: 'vsock', 'io-threads': 'ioThreads', restart: 'restart' },
     ...{ reboot: 'reboot', 'debug-exit': 'debugExit', tty: 'tty', env: 'env', workdir: 'workdir' },
     ...{ user: 'user', 'firmware-log': 'firmwareLog', 'debug-console': 'debugConsole', kvm: 'kvm' },
-    ...{ hostname: 'hostname' },
+    ...{ hostname: 'hostname', 'cpu-weight': 'cpuWeight', 'cpu-quota': 'cpuQuota' },
+    ...{ cpuset: 'cpuset', 'memory-limit': 'memoryLimit', 'io-weight': 'ioWeight' },
     ...{ name: null, detach: null, rm: null, timeout: null, verbose: null, json: null, pvm: null },
   };
 
