@@ -2,6 +2,9 @@
 // opcodes the engine uses, with their fields where io_uring_enter(2) has them; what is said there
 // about results, fixed files and iovecs that may be reused after submission is true here as well.
 //
+// Writes that the kernel makes one after the other anyway (vx_io_writes_wait) have a lane for each
+// file: one thread makes all that have come, without a lock or a wake-up for each.
+//
 // The threads are not libuv's, whose pool is needed for files and DNS by the whole process. Nobody
 // joins them: each has a reference to the ring, so one that is blocked in I/O delays nothing.
 #include <errno.h>
@@ -13,6 +16,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "io_request.h"
@@ -20,18 +24,27 @@
 
 #define STACK_BYTES (256 * 1024)
 #define NONE UINT32_MAX
+// Writes of a lane in one go, before other requests have their turn.
+#define LANE_BATCH 64
+// Results of a lane wait that long for those behind them.
+#define LANE_DELAY_NS 200000
 
 // A file of the table. A request in flight keeps it open after it has been taken out.
 struct file {
     int fd;
     uint32_t references;
+    int serial;           // its writes have a lane
+    int lane_open;        // one of them is in the queue or being made
+    uint32_t first, last; // the others, in order
 };
 
 struct request {
     struct io_uring_sqe sqe;
     struct file *file;
     struct vx_io_segments segments;
-    uint32_t next; // in the queue or among the free ones
+    int in_lane;   // stands for its file's lane in the queue, or waits in it
+    int waits;     // waits in it
+    uint32_t next; // in the queue, in a lane or among the free ones
 };
 
 struct pool {
@@ -39,6 +52,7 @@ struct pool {
     pthread_mutex_t lock;
     pthread_cond_t work;
     struct request *requests;
+    uint32_t entries;
     uint32_t free, first, last;      // lists of requests: free ones, and the queue
     uint32_t queued, busy;           // waiting for a thread; accepted and not completed
     uint32_t threads, threads_limit; // running, and how many there may be
@@ -100,6 +114,79 @@ static int finish(struct pool *pool, uint32_t slot, int result) {
     return complete(pool, request->sqe.user_data, result);
 }
 
+// Called with the lock.
+static void enqueue(struct pool *pool, uint32_t slot) {
+    if (pool->queued++ == 0)
+        pool->first = slot;
+    else
+        pool->requests[pool->last].next = slot;
+    pool->last = slot;
+}
+
+static void lane_push(struct pool *pool, struct file *file, uint32_t slot) {
+    struct request *request = &pool->requests[slot];
+    request->waits = 1;
+    request->next = NONE;
+    if (file->first == NONE)
+        file->first = slot;
+    else
+        pool->requests[file->last].next = slot;
+    file->last = slot;
+}
+
+static uint32_t lane_pop(struct pool *pool, struct file *file) {
+    uint32_t slot = file->first;
+    pool->requests[slot].waits = 0;
+    file->first = pool->requests[slot].next;
+    return slot;
+}
+
+static uint64_t now_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static int execute(struct pool *pool, uint32_t slot) {
+    const struct request *request = &pool->requests[slot];
+    return vx_io_execute(request->file->fd, &request->sqe, &request->segments);
+}
+
+// Called with the lock, which it gives up meanwhile.
+static void signal_unlocked(struct pool *pool) {
+    pthread_mutex_unlock(&pool->lock);
+    signal_eventfd(pool);
+    pthread_mutex_lock(&pool->lock);
+}
+
+// Called with the lock, which it gives up meanwhile: makes a write and those behind it in its lane.
+static void serve_lane(struct pool *pool, uint32_t slot) {
+    struct file *file = pool->requests[slot].file;
+    uint32_t slots[LANE_BATCH] = {slot};
+    int results[LANE_BATCH];
+    uint32_t count = 1;
+    while (count < LANE_BATCH && file->first != NONE) slots[count++] = lane_pop(pool, file);
+    file->references++;
+    uint32_t finished = 0;
+    for (uint32_t done = 0; done < count;) {
+        pthread_mutex_unlock(&pool->lock);
+        uint64_t start = now_ns();
+        do {
+            results[done] = execute(pool, slots[done]);
+            done++;
+        } while (done < count && now_ns() - start < LANE_DELAY_NS);
+        pthread_mutex_lock(&pool->lock);
+        while (pool->closed && done < count) results[done++] = -ECANCELED;
+        int signal = 0;
+        for (; finished < done; finished++)
+            signal |= finish(pool, slots[finished], results[finished]);
+        if (signal) signal_unlocked(pool);
+    }
+    file->lane_open = file->first != NONE;
+    if (file->lane_open) enqueue(pool, lane_pop(pool, file));
+    release_file(file);
+}
+
 static void *serve(void *argument) {
     struct pool *pool = argument;
     pthread_mutex_lock(&pool->lock);
@@ -113,15 +200,14 @@ static void *serve(void *argument) {
         uint32_t slot = pool->first;
         pool->first = pool->requests[slot].next;
         pool->queued--;
-        pthread_mutex_unlock(&pool->lock);
-        const struct request *request = &pool->requests[slot];
-        int result = vx_io_execute(request->file->fd, &request->sqe, &request->segments);
-        pthread_mutex_lock(&pool->lock);
-        if (finish(pool, slot, result)) {
-            pthread_mutex_unlock(&pool->lock);
-            signal_eventfd(pool);
-            pthread_mutex_lock(&pool->lock);
+        if (pool->requests[slot].in_lane) {
+            serve_lane(pool, slot);
+            continue;
         }
+        pthread_mutex_unlock(&pool->lock);
+        int result = execute(pool, slot);
+        pthread_mutex_lock(&pool->lock);
+        if (finish(pool, slot, result)) signal_unlocked(pool);
     }
     pool->threads--;
     pthread_mutex_unlock(&pool->lock);
@@ -159,7 +245,16 @@ static int cancel_queued(struct pool *pool) {
     int signal = 0;
     for (; pool->queued > 0; pool->queued--) {
         uint32_t slot = pool->first;
-        pool->first = pool->requests[slot].next;
+        struct request *request = &pool->requests[slot];
+        pool->first = request->next;
+        if (request->in_lane) request->file->lane_open = 0;
+        signal |= finish(pool, slot, -ECANCELED);
+    }
+    for (uint32_t slot = 0; slot < pool->entries; slot++) {
+        struct request *request = &pool->requests[slot];
+        if (!request->waits) continue;
+        request->waits = 0;
+        request->file->first = NONE;
         signal |= finish(pool, slot, -ECANCELED);
     }
     return signal;
@@ -170,6 +265,7 @@ static int accept_request(struct pool *pool, struct request *request,
                           const struct io_uring_sqe *sqe) {
     request->sqe = *sqe;
     request->file = NULL;
+    request->in_lane = 0;
     if (!vx_io_served(sqe->opcode)) return -EINVAL;
     uint32_t slot = (uint32_t)sqe->fd;
     if (!(sqe->flags & IOSQE_FIXED_FILE) || slot >= pool->file_count || !pool->files[slot])
@@ -194,16 +290,23 @@ static int submit_one(struct pool *pool, const struct io_uring_sqe *sqe) {
     pool->busy++;
     int error = accept_request(pool, request, sqe);
     if (error) return finish(pool, slot, error);
+    struct file *file = request->file;
+    // Stable writes are not made one after the other: those that wait together share a commit.
+    if (file->serial && vx_io_is_write(sqe) && !(sqe->rw_flags & RWF_DSYNC)) {
+        request->in_lane = 1;
+        if (file->lane_open)
+            lane_push(pool, file, slot);
+        else
+            enqueue(pool, slot);
+        file->lane_open = 1;
+        return 0;
+    }
     int result = 0;
     pthread_mutex_unlock(&pool->lock);
-    int done = vx_io_execute_cached(request->file->fd, sqe, &request->segments, &result);
+    int done = vx_io_execute_cached(file->fd, sqe, &request->segments, &result);
     pthread_mutex_lock(&pool->lock);
     if (done) return finish(pool, slot, result);
-    if (pool->queued++ == 0)
-        pool->first = slot;
-    else
-        pool->requests[pool->last].next = slot;
-    pool->last = slot;
+    enqueue(pool, slot);
     return 0;
 }
 
@@ -250,6 +353,8 @@ static int set_file(struct vx_ring *ring, uint32_t slot, int fd) {
         file = calloc(1, sizeof(*file));
         if (!file) return -ENOMEM;
         file->references = 1;
+        file->first = NONE;
+        file->serial = vx_io_writes_wait(fd);
         file->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
         if (file->fd < 0) {
             int error = errno;
@@ -332,6 +437,7 @@ static int set_up(struct pool *pool, uint32_t entries, const char **failed) {
     if (error) return error;
     ring->cq = ring->sq;
     *failed = "calloc";
+    pool->entries = entries;
     pool->files = calloc(pool->file_count, sizeof(*pool->files));
     pool->requests = calloc(entries, sizeof(*pool->requests));
     if (!pool->files || !pool->requests) return -ENOMEM;

@@ -7,6 +7,10 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #define VX_IO_SEGMENTS_MAX IOV_MAX
 
 struct vx_io_segments {
@@ -17,6 +21,14 @@ struct vx_io_segments {
 // 1 for the opcodes that are known here, IORING_OP_ASYNC_CANCEL among them.
 int vx_io_served(uint32_t opcode);
 
+// 1 for a write of data.
+int vx_io_is_write(const struct io_uring_sqe *sqe);
+
+// 1 for a regular file whose buffered writes always wait: its file system has none with RWF_NOWAIT
+// (ext4, FUSE and others), takes a lock for each, and io_uring hands each to a thread of the
+// kernel.
+int vx_io_writes_wait(int fd);
+
 // Copies what the SQE points at, so that it can be used again. 0 or a negative errno.
 int vx_io_copy_segments(const struct io_uring_sqe *sqe, struct vx_io_segments *out);
 
@@ -26,5 +38,9 @@ int vx_io_execute(int fd, const struct io_uring_sqe *sqe, const struct vx_io_seg
 // Does it if that needs no waiting: a read of what is in the page cache. 1 with the result if so.
 int vx_io_execute_cached(int fd, const struct io_uring_sqe *sqe,
                          const struct vx_io_segments *segments, int *result);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -1,6 +1,7 @@
 /** Asynchronous I/O of files: docs/io.md. */
 import { native } from '../kvm/native.js';
 import type { IoEngine, IoEngineOptions } from './io-engine.js';
+import { LaneEngine } from './lane-engine.js';
 import { openRing } from './open-ring.js';
 import { RingEngine } from './ring-engine.js';
 
@@ -14,11 +15,8 @@ export {
   type IoSegments,
 } from './io-engine.js';
 
-/**
- * An engine for the calling thread. It keeps the thread's event loop alive until it is closed.
- * @throws VexitError ERR_IO when io_uring was asked for and cannot be had, or a number is wrong
- */
-export function createIoEngine(options: IoEngineOptions): IoEngine {
+/** An engine over one ring. */
+function openEngine(options: IoEngineOptions): RingEngine {
   const ring = openRing(options);
   try {
     for (const id of options.memories ?? []) native().ringHold(ring.memory.handle, id);
@@ -27,4 +25,14 @@ export function createIoEngine(options: IoEngineOptions): IoEngine {
     native().ringClose(ring.memory.handle);
     throw error;
   }
+}
+
+/**
+ * An engine for the calling thread. It keeps the thread's event loop alive until it is closed.
+ * @throws VexitError ERR_IO when io_uring was asked for and cannot be had, or a number is wrong
+ */
+export function createIoEngine(options: IoEngineOptions): IoEngine {
+  const engine = openEngine(options);
+  if (engine.kind === 'threads') return engine;
+  return new LaneEngine(engine, () => openEngine({ ...options, kind: 'threads' }));
 }

@@ -84,6 +84,11 @@ export class RingEngine implements IoEngine, CompletionSink {
     return true;
   }
 
+  /** True while completions are being delivered. */
+  get delivering(): boolean {
+    return this.rings.isTaking;
+  }
+
   private hasRoom(): boolean {
     return this.inFlight < this.capacity && this.closed === undefined;
   }
