@@ -25,11 +25,12 @@ type Disk = NonNullable<VirtualMachineOptions['disks']>[number];
 
 const image = imageDirectory();
 
+/** Everything a driver can ask for, on a disk of 1 MiB; the last read is behind its end. */
+const SCENARIO = 's0;w8,4,77;f;r8,4;w10,8,1000;z10,4,0;z14,2,1;r10,1;r16,2;d8,4;i;r7ff,2;';
+
 describeKvm('virtio disks', () => {
   checkLeaks();
 
-  /** Everything a driver can ask for, on a disk of 1 MiB; the last read is behind its end. */
-  const SCENARIO = 's0;w8,4,77;f;r8,4;w10,8,1000;z10,4,0;z14,2,1;r10,1;r16,2;d8,4;i;r7ff,2;';
   const expectScenario = (values: (name: string) => string[]): void => {
     expect(values('capacity')).toEqual(['800']);
     expect(values('accepted')).toEqual(['1']);
@@ -153,6 +154,76 @@ describeKvm('virtio disks', () => {
   });
 });
 
+/** A loop device over a file, or the reason why there is none. */
+function loopDevice(file: string): { status: number | null; stdout: string } {
+  return spawnSync('losetup', ['--find', '--show', file], { encoding: 'utf8' });
+}
+
+describeKvm('block devices', () => {
+  const probe = image('probe.img', MIB);
+  const { status, stdout } = loopDevice(probe);
+  if (status === 0) spawnSync('losetup', ['--detach', stdout.trim()]);
+  const testWithLoop = status === 0 ? test : test.skip;
+
+  let device = '';
+  afterEach(() => {
+    spawnSync('losetup', ['--detach', device]);
+  });
+  const attach = (file: string): string => (device = loopDevice(file).stdout.trim());
+
+  testWithLoop.each(['writeback', 'direct'] as const)(
+    'do what a driver asks (%s), and are refused to others meanwhile',
+    async (cache) => {
+      const file = image('device.img', MIB);
+      const disks = [{ path: attach(file), serial: 'scenario', cache }];
+      await using guest = await startDiskGuest(SCENARIO, { disks });
+      await guest.shows('id=scenario\n');
+      const other = { kernel: buildGuest('disk'), memory: '16M', disks };
+      await expect(VirtualMachine.create(other)).rejects.toMatchObject({ code: 'ERR_DISK' });
+      expect(await ask(guest, 'f;', 'flushed')).toBe('0');
+      guest.send('x;');
+      const { values } = await guest.ended();
+      expect(values('capacity')).toEqual(['800']);
+      expect(values('written')).toEqual(['0', '0']);
+      expect(values('zeroed')).toEqual(['0', '0']);
+      expect(values('discarded')).toEqual(['0']);
+      expect(values('read').slice(0, 3)).toEqual(['0', '0', '0']);
+      expect(values('first').slice(0, 3)).toEqual(['77', '0', '1006']);
+      expect(readFileSync(file).some((byte) => byte !== 0)).toBe(true);
+    },
+  );
+
+  testWithLoop.each([
+    ['io_uring', 'writeback'],
+    ['io_uring', 'direct'],
+    ['threads', 'writeback'],
+  ] as const)(
+    'EIO of the device is an I/O error of that request, and the VM goes on (%s, %s)',
+    async (engine, cache) => {
+      const file = image('failing.img', MIB);
+      const disks = [{ path: attach(file), engine, cache }];
+      await using guest = await startDiskGuest('s0;w0,8,1;f;', { disks });
+      const notes: string[] = [];
+      guest.vm.on('note', (line) => notes.push(line));
+      await guest.shows('flushed=0\n');
+      // The device's own medium is gone from here on; its size is what it was.
+      truncateSync(file, 64 * 1024);
+      expect(await ask(guest, 'r400,8;', 'read')).toBe('1');
+      expect(await ask(guest, 'r0,8;', 'read')).toBe('0');
+      expect(await ask(guest, 'w8,8,5;', 'written')).toBe('0');
+      expect(await ask(guest, 'f;', 'flushed')).toBe('0');
+      await until('a log line', () => notes.length > 0);
+      expect(notes.join('\n')).toMatch(/^[^\n]*In of 4096 bytes at 524288 failed: [^\n]*EIO/m);
+      expect(guest.vm.disks[0]!.statistics).toMatchObject({ errors: 1, writes: 2, flushes: 2 });
+      expect(
+        readFileSync(file)
+          .subarray(4096, 8192)
+          .some((byte) => byte !== 0),
+      ).toBe(true);
+    },
+  );
+});
+
 /** Runs `vexit run` with the disk guest. */
 function vexit(
   args: readonly string[],
@@ -207,6 +278,12 @@ describeKvm('disks that are refused', () => {
     /would never let the guest do anything/,
     () => [{ path: good(), bytesPerSecond: 0 }],
     () => ['--disk', `${good()},bps=0`],
+  );
+  add(
+    'a rate of 0 requests',
+    /would never let the guest do anything/,
+    () => [{ path: good(), operationsPerSecond: 0 }],
+    () => ['--disk', `${good()},iops=0`],
   );
   add(
     'the same image twice',
