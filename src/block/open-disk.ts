@@ -3,7 +3,6 @@
  * once, and each I/O thread makes a backend over the descriptors, which are the whole process's.
  */
 import { existsSync, rmSync } from 'node:fs';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { IoEngine } from '../io/io-engine.js';
 import { VexitError } from '../util/errors.js';
 import type { BlockBackend } from './backend.js';
@@ -18,7 +17,7 @@ import {
   type OpenOverlay,
 } from './overlay/open-overlay.js';
 import { OverlayBackend } from './overlay/overlay-backend.js';
-import { ImageInUseError } from './raw/lock.js';
+import { whenReleased } from './raw/lock.js';
 import { closeRaw, openRaw, type OpenRaw } from './raw/open-raw.js';
 import { RawBackend } from './raw/raw-backend.js';
 import { WriteMerger } from './raw/write-merger.js';
@@ -75,25 +74,12 @@ export function openDisk(options: DiskOptions): OpenDisk {
   }
 }
 
-/** How long the kernel may take to close what a process that has ended had open, and how to wait. */
-const RELEASE_MS = 2000;
-const RELEASE_POLL_MS = 10;
-
 /**
- * As {@link openDisk}, for a disk whose VM may have ended a moment ago: the kernel closes files that
- * an io_uring has registered some time after the process has gone, and their locks with them.
+ * As {@link openDisk}, for a disk whose VM may have ended a moment ago.
  * @throws VexitError ERR_DISK
  */
-export async function openReleasedDisk(options: DiskOptions): Promise<OpenDisk> {
-  for (const end = performance.now() + RELEASE_MS; ;) {
-    try {
-      return openDisk(options);
-    } catch (error) {
-      const passing = error instanceof ImageInUseError && !error.holderFound;
-      if (!passing || performance.now() > end) throw error;
-    }
-    await sleep(RELEASE_POLL_MS);
-  }
+export function openReleasedDisk(options: DiskOptions): Promise<OpenDisk> {
+  return whenReleased(() => openDisk(options));
 }
 
 function chooseBlockSize(options: DiskOptions, raw: OpenRaw, overlay?: OpenOverlay): number {

@@ -1,5 +1,5 @@
 /** From the devices of the options to their plain descriptions: opens and locks what they work on. */
-import { closeSync, constants as fs, fstatSync, openSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import { checkDisks } from '../block/disk-option.js';
 import { abandonDisk, closeDisk, openReleasedDisk } from '../block/open-disk.js';
 import { checkShape } from '../devices/virtio/console/console-options.js';
@@ -7,7 +7,7 @@ import { diskDeviceOptions } from '../devices/virtio/block/disk-device.js';
 import { pmemRegionBytes } from '../devices/virtio/pmem/pmem.js';
 import { native } from '../kvm/native.js';
 import * as layout from '../memory/layout.js';
-import { VexitError, errorMessage, systemCode } from '../util/errors.js';
+import { VexitError, errorMessage } from '../util/errors.js';
 import {
   consolePorts,
   netSettings,
@@ -99,12 +99,11 @@ class Opener {
     });
   }
 
-  private pmem({ path, readOnly = false }: PmemOptions): void {
-    const flags = readOnly ? fs.O_RDONLY : fs.O_RDWR;
-    const fd = openFile(path, flags);
+  private async pmem(region: PmemOptions): Promise<void> {
+    const { readOnly = false } = region;
+    const { openPmem } = await import('./open-pmem.js');
+    const { fd, size: content } = await openPmem(region);
     this.undo.push(() => closeSync(fd));
-    const { size: content } = fstatSync(fd);
-    if (content === 0) throw new VexitError('ERR_DISK', `pmem ${path} is empty`, 'give an image');
     const size = pmemRegionBytes(content);
     const { id } = native().memoryMapFile(fd, content, size, !readOnly);
     this.undo.push(() => native().memoryRelease(id));
@@ -152,7 +151,7 @@ class Opener {
       }
     }
     for (const share of taggedShares(options)) this.share(share);
-    for (const region of pmem) this.pmem(region);
+    for (const region of pmem) await this.pmem(region);
     const ports = consolePorts(options, agentPort);
     if (ports !== undefined) {
       const shape = { ports };
@@ -173,19 +172,6 @@ class Opener {
       this.specs.push({ kind: 'module', options: device });
     }
   }
-}
-
-function openFile(path: string, flags: number): number {
-  try {
-    const fd = openSync(path, flags);
-    if (fstatSync(fd).isFile()) return fd;
-    closeSync(fd);
-  } catch (error) {
-    const reasons: Record<string, string> = { ENOENT: 'there is none', EACCES: 'no permission' };
-    const reason = reasons[systemCode(error) ?? ''] ?? errorMessage(error);
-    throw new VexitError('ERR_DISK', `pmem ${path} cannot be opened: ${reason}`, 'check the path');
-  }
-  throw new VexitError('ERR_DISK', `pmem ${path} is not a file`, 'give an image');
 }
 
 /** How many devices the options ask for, before anything is opened. */

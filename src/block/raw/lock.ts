@@ -3,6 +3,7 @@
  * belong to the open file description, so they end with the last descriptor, however that ends.
  */
 import { readFileSync, readdirSync, readlinkSync, statSync, type Stats } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { native } from '../../kvm/native.js';
 import { VexitError, systemCode } from '../../util/errors.js';
 
@@ -40,6 +41,27 @@ export function lockImage(path: string, fd: number, stats: Stats, exclusive: boo
     exclusive ? 'stop that first, or give each VM an overlay of its own' : 'stop that first',
     holders.length > 0,
   );
+}
+
+/** How long the kernel may take to close what a process that has ended had open, and how to wait. */
+const RELEASE_MS = 2000;
+const RELEASE_POLL_MS = 10;
+
+/**
+ * Opens an image whose VM may have ended a moment ago: the kernel closes files that an io_uring has
+ * registered some time after the process has gone, and their locks with them.
+ * @param open throws {@link ImageInUseError} as long as the lock is somebody else's
+ */
+export async function whenReleased<T>(open: () => T): Promise<T> {
+  for (const end = performance.now() + RELEASE_MS; ;) {
+    try {
+      return open();
+    } catch (error) {
+      const passing = error instanceof ImageInUseError && !error.holderFound;
+      if (!passing || performance.now() > end) throw error;
+    }
+    await sleep(RELEASE_POLL_MS);
+  }
 }
 
 /** "node (process 1234)": who has the file locked, as far as this user may see. */
