@@ -1,4 +1,4 @@
-// npm run bench -- [exit] [startup] [boot] [memory] [io] [disk] [net] [--rounds N] [--iterations N] [--fifo] [--json FILE]
+// npm run bench -- [exit] [startup] [boot] [memory] [io] [disk] [net] [fio] [--rounds N] [--iterations N] [--fifo] [--json FILE]
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { factsLine, machineFacts } from './lib/facts.mjs';
@@ -11,7 +11,10 @@ const SECTIONS = {
   disk: async (options) => (await import('./disk.mjs')).diskSpeed(options),
   net: async (options) => (await import('./net.mjs')).netSpeed(options),
   io: async (options) => (await import('./io.mjs')).io(options),
+  fio: async () => (await import('./fio.mjs')).fio(),
 };
+/** Run when it is named only: it needs root and Debian's mirror, and minutes. */
+const ON_DEMAND = new Set(['fio']);
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -22,7 +25,8 @@ const { values, positionals } = parseArgs({
     json: { type: 'string' },
   },
 });
-const names = positionals.length === 0 ? Object.keys(SECTIONS) : positionals;
+const usual = Object.keys(SECTIONS).filter((name) => !ON_DEMAND.has(name));
+const names = positionals.length === 0 ? usual : positionals;
 const unknown = names.find((name) => !(name in SECTIONS));
 if (unknown !== undefined) {
   console.error(`no benchmark ${unknown}: ${Object.keys(SECTIONS).join(', ')}`);
