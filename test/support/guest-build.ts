@@ -40,6 +40,7 @@ const RECIPES = {
   virtio: linux('virtio.c'),
   vsock: linux('vsock.c'),
   disk: linux('disk.c'),
+  pmem: linux('pmem.c'),
   net: linux('net.c'),
   flood: linux('flood.c'),
   lan: linux('lan.c'),
