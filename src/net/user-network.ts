@@ -74,6 +74,8 @@ export interface UserNetSurroundings {
   readonly clock?: Clock;
   /** `/etc/hosts` unless it is another file. */
   readonly hostsFile?: string;
+  /** Takes lines about the host, repeated for as long as they are true. */
+  readonly warn?: (line: string) => void;
   /** Answers about names of networks that the guest is also on; undefined for other names. */
   readonly knownNames?: (query: DnsQuery) => Uint8Array | undefined;
 }
@@ -174,6 +176,7 @@ export class UserNetwork implements NetBackend {
       events,
       limits,
       mostSockets: maxConnections,
+      warn: surroundings.warn ?? (() => undefined),
     });
     const pending = Math.min(PENDING_CONNECTIONS, maxConnections);
     const tcpLimits = { connections: maxConnections, pending };

@@ -80,7 +80,7 @@ function fileFlush(fd: number, io: IoServices): PmemFlush {
 /** Networks by pair of queues, of the pairs that this thread serves. */
 async function openNetworks(
   source: NetSource,
-  { queues, decisions, onNetwork }: BackendSurroundings,
+  { queues, decisions, onNetwork, log }: BackendSurroundings,
 ): Promise<(AnyNetwork | undefined)[]> {
   if (source.kind === 'tap') {
     const { name, fds } = source;
@@ -95,11 +95,13 @@ async function openNetworks(
     return [network];
   }
   const names = source.lans.length === 0 ? undefined : new LanNames(source.lans);
+  const site = new SiteLog(log);
   const network = new UserNetwork(source.options, {
     ...(decisions === undefined ? {} : { decide: decideOverPort(decisions) }),
     ...(names === undefined ? {} : { knownNames: (query) => names.answer(query) }),
     onEvent: onNetwork,
     openPing: (ipv4) => native().pingSocket(ipv4),
+    warn: (line) => site.warn('user network', line),
   });
   await network.open();
   return [network];

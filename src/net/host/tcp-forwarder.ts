@@ -32,6 +32,9 @@ const UNREACHABLE: Readonly<Record<string, Unreachable>> = {
   ETIMEDOUT: 'host',
 };
 
+/** The process has as many files as it may have, or the host has. */
+const OUT_OF_FILES = new Set(['EMFILE', 'ENFILE']);
+
 export interface ForwarderParts {
   readonly addresses: NetworkAddresses;
   readonly gate: Gate;
@@ -43,6 +46,8 @@ export interface ForwarderParts {
   readonly limits: BridgeLimits;
   /** Sockets of the host, those included that the guest has let go of. */
   readonly mostSockets: number;
+  /** Takes a line about the host; any number of times the same. */
+  readonly warn: (line: string) => void;
 }
 
 export class TcpForwarder implements TcpHandler {
@@ -133,7 +138,13 @@ export class TcpForwarder implements TcpHandler {
     const timeout = setTimeout(() => socket.destroy(timedOut()), CONNECT_MS).unref();
     const onError = (error: Error): void => {
       if (!this.connecting.delete(connection)) return;
-      const why = UNREACHABLE[systemCode(error) ?? ''];
+      const code = systemCode(error) ?? '';
+      if (OUT_OF_FILES.has(code)) {
+        this.parts.warn(
+          `connections of the guest are refused: no more open files (${code}); see ulimit -n`,
+        );
+      }
+      const why = UNREACHABLE[code];
       if (why === undefined) connection.refuse(true);
       else this.refuse(connection, why);
     };

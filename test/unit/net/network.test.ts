@@ -1,6 +1,8 @@
 /** Flows between a guest of frames and real sockets: TCP, UDP, DNS, and the policy on them. */
+import { execFileSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { createSocket, type Socket as UdpSocket } from 'node:dgram';
+import { closeSync, openSync, readFileSync } from 'node:fs';
 import { createServer, connect, type AddressInfo, type Server, type Socket } from 'node:net';
 import { MessageChannel } from 'node:worker_threads';
 import type { UserNetOptions } from '../../../src/net/options.js';
@@ -9,6 +11,7 @@ import { decideOverPort, serveDecisions } from '../../../src/net/policy/decision
 import { parseAllowNet } from '../../../src/net/policy/target.js';
 import type { UserNetSurroundings } from '../../../src/net/user-network.js';
 import { readIpv4, readTcp, RST, SYN, tcpFrame, udpFrame } from './frames.js';
+import { thrownBy } from '../../support/thrown.js';
 import { dnsQuery, GATEWAY, NetworkBench, readAnswer, until } from './network-bench.js';
 import type { TcpPeer } from './tcp-peer.js';
 
@@ -53,6 +56,11 @@ function open(bench: NetworkBench, port: number, destination?: string): TcpPeer 
   });
   peer.connect();
   return peer;
+}
+
+/** How many files this process may have open. */
+function softLimit(files: string): void {
+  execFileSync('prlimit', ['--pid', String(process.pid), `--nofile=${files}:`]);
 }
 
 const sha = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
@@ -160,6 +168,33 @@ describe('TCP', () => {
     await until(() => peers.every(({ remoteEnded }) => remoteEnded), 'a thousand answers');
     peers.forEach((peer, i) => expect(peer.received.toString()).toBe(`connection ${i}`));
     await until(() => bench.network.statistics.bufferedBytes === 0, 'buffers to go');
+  });
+
+  test('a process without any more files refuses, says why, and goes on when there are some', async () => {
+    const lines: string[] = [];
+    const bench = network({}, { warn: (line) => lines.push(line) });
+    const port = await serve((socket) => socket.end('hello'));
+    const fds: number[] = [];
+    let refused: TcpPeer;
+    const limit = /^Max open files +(\w+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))![1]!;
+    softLimit('2048');
+    try {
+      const code = thrownBy(() => {
+        for (;;) fds.push(openSync('/dev/null', 'r'));
+      }) as NodeJS.ErrnoException;
+      expect(code.code).toBe('EMFILE');
+      refused = open(bench, port);
+      await until(() => refused.state === 'reset', 'a refusal');
+    } finally {
+      for (const fd of fds) closeSync(fd);
+      softLimit(limit);
+    }
+    expect(lines).toEqual([
+      'connections of the guest are refused: no more open files (EMFILE); see ulimit -n',
+    ]);
+    const peer = open(bench, port);
+    await until(() => peer.remoteEnded, 'the answer');
+    expect(peer.received.toString()).toBe('hello');
   });
 
   test('10^4 SYNs to a blocked guest leave sockets and memory bounded', async () => {
