@@ -5,6 +5,7 @@
 import type { ChildProcessWithoutNullStreams } from 'node:child_process';
 import {
   chmodSync,
+  copyFileSync,
   chownSync,
   mkdirSync,
   readFileSync,
@@ -13,6 +14,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import path from 'node:path';
+import { buildGuest } from '../support/guest-build.js';
 import { describeKvm } from '../support/kvm.js';
 import { buildLinuxProgram } from '../support/linux-program.js';
 import { until } from '../support/run-guest.js';
@@ -22,6 +24,7 @@ import {
   USER_ID,
   UnprivilegedHost,
   unprivilegedProblem,
+  type Outcome,
 } from '../support/unprivileged.js';
 
 const SERVICES = path.resolve(__dirname, '../support/host-services.cjs');
@@ -81,6 +84,33 @@ if (problem !== '') console.warn(`skipped: ${problem}`);
   afterAll(async () => {
     services.kill('SIGKILL');
     await host[Symbol.asyncDispose]();
+  });
+
+  test('a tap: one of theirs is used, and what is not allowed is said in a line', async () => {
+    const net = async (name: string): Promise<Outcome> => {
+      const guest = ['--kernel', 'hello16', '--boot-protocol', 'flat', '--memory', '16M'];
+      return host.run(host.vexit('run', ...guest, '--net', `tap=${name}`));
+    };
+    copyFileSync(buildGuest('hello16'), path.join(host.home, 'hello16'));
+    const tun = host.run(['chmod', '600', '/dev/net/tun'], { root: true });
+    expect(await tun).toMatchObject({ status: 0 });
+    expect(await net('mine')).toMatchObject({
+      status: 2,
+      stdout: '',
+      stderr: 'vexit: /dev/net/tun may not be opened: give this user access to it\n',
+    });
+    const own = `ip tuntap add dev mine mode tap user ${USER_ID} && ip tuntap add dev root mode tap user 0`;
+    await host.run(['sh', '-c', `chmod 666 /dev/net/tun && ${own}`], { root: true });
+    const making = `ip tuntap add dev theirs mode tap user $(id -un)`;
+    expect(await net('theirs')).toMatchObject({
+      status: 2,
+      stdout: '',
+      stderr: `vexit: there is no tap theirs, and making one is not allowed: as root: ${making}\n`,
+    });
+    const root = await net('root');
+    expect(root).toMatchObject({ status: 2, stdout: '' });
+    expect(root.stderr).toMatch(/^vexit: tap root may not be opened: [^\n]+\n$/);
+    expect(await net('mine')).toMatchObject({ status: 0, stderr: '' });
   });
 
   describe.each([

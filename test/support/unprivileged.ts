@@ -1,7 +1,8 @@
 /**
  * A user without privileges who may use /dev/kvm, and a host of their own: name spaces for mounts, where
- * /dev/kvm is open to everybody, and for the network, where ping sockets are allowed and the loopback
- * interface has {@link HOST_ADDRESS} and {@link HOST_ADDRESS6} too. The name server is 127.0.0.1.
+ * /dev/kvm is open to everybody and /dev/net/tun another node, and for the network, where ping sockets are
+ * allowed and the loopback interface has {@link HOST_ADDRESS} and {@link HOST_ADDRESS6} too. The name server
+ * is 127.0.0.1.
  */
 import {
   spawn,
@@ -42,6 +43,10 @@ const SETUP = `
   mount -t tmpfs -o mode=755 tmpfs "$1/dev"
   mknod -m 666 "$1/dev/kvm" c 10 "$2"
   mount --bind "$1/dev/kvm" /dev/kvm
+  if [ -e /dev/net/tun ]; then
+    mknod -m 600 "$1/dev/tun" c 10 200
+    mount --bind "$1/dev/tun" /dev/net/tun
+  fi
   mount --bind "$3" "$1/node"
   mount --bind "$4" "$1/vexit"
   echo nameserver 127.0.0.1 > "$1/resolv.conf"
