@@ -65,11 +65,20 @@ export interface Outcome {
   readonly stderr: string;
 }
 
+/**
+ * Arguments of unshare(1). Mounts are not to be seen outside; where none is shared they are not, and in a
+ * chroot that cannot be asked for.
+ */
+function nameSpaces(): string[] {
+  const shared = / shared:\d/.test(readFileSync('/proc/self/mountinfo', 'utf8'));
+  return ['--mount', '--net', '--propagation', shared ? 'private' : 'unchanged'];
+}
+
 /** Why there can be no such user here; the empty string when there can. */
 export function unprivilegedProblem(): string {
   if (process.getuid?.() !== 0) return 'needs root';
   const script = 'mount -t tmpfs tmpfs /dev/shm && ip link set lo up';
-  const args = ['--mount', '--net', '--propagation', 'private', 'sh', '-c', script];
+  const args = [...nameSpaces(), 'sh', '-c', script];
   const { status, stderr } = spawnSync('unshare', args, { encoding: 'utf8' });
   return status === 0 ? '' : `no name spaces here: ${stderr}`;
 }
@@ -117,7 +126,7 @@ export class UnprivilegedHost {
       lchownSync(path.join(home, name), USER_ID, USER_ID);
     }
     const minor = String(statSync('/dev/kvm').rdev & 0xff);
-    const args = ['--mount', '--net', '--propagation', 'private', 'sh', '-c', SETUP, 'sh'];
+    const args = [...nameSpaces(), 'sh', '-c', SETUP, 'sh'];
     const holder = spawn('unshare', [...args, directory, minor, process.execPath, ROOT]);
     let said = '';
     for (const stream of [holder.stdout, holder.stderr]) {
