@@ -78,6 +78,8 @@ export interface VirtioDevice {
    * they can share what is not in the state (a socket, a file's backend). Without it, all are.
    */
   readonly queueGroups?: readonly number[];
+  /** Called after each turn of a queue, when other queues can be run. */
+  afterTurn?(): void;
   /** Chains of one queue handled in one turn, before others have theirs; 64 unless given. */
   readonly budget?: number;
 

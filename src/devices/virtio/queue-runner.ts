@@ -241,6 +241,7 @@ export abstract class QueueRunner implements DeviceContext {
       this.fail(queue.failure ?? thrown);
       return false;
     }
+    this.device.afterTurn?.();
     return more;
   }
 

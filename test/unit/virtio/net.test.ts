@@ -294,15 +294,41 @@ describe('frames to the guest', () => {
     expect(bench.rings[0]!.take()).toHaveLength(1);
   });
 
-  test('answered while the guest sends arrive after that', async () => {
+  test('answered while the guest sends arrive after that turn', () => {
     const bench = new NetBench().up();
     bench.buffers([200, 200]);
-    bench.backend.onFrame = ({ port }) => port.receive(frame(ethernet(MAC_BYTES, 20), [9, 9]));
+    bench.backend.onFrame = ({ port }) => {
+      port.receive(frame(ethernet(MAC_BYTES, 20), [9, 9]));
+      expect(bench.rings[0]!.take()).toEqual([]);
+    };
     bench.send(ethernet(BROADCAST, 60));
-    expect(bench.rings[0]!.take()).toEqual([]);
-    await Promise.resolve();
     expect(bench.rings[0]!.take().map(({ length }) => length)).toEqual([34]);
   });
+
+  test.each([
+    ['many', 100, 60, 64],
+    ['long', 2, 1400, 0],
+  ])(
+    'that answer while the guest sends are %s: room for them follows',
+    (_, count, length, kept) => {
+      const bench = new NetBench().up();
+      bench.buffers(Array.from({ length: 120 }, () => 1600));
+      const answers = Array.from({ length: count }, () => frame(ethernet(MAC_BYTES, length)));
+      const give = (): void => {
+        while (answers.length > 0 && bench.backend.port.receive(answers[0]!)) answers.shift();
+      };
+      bench.backend.onRoom = give;
+      bench.backend.onFrame = () => {
+        give();
+        expect(answers).toHaveLength(count - kept);
+        // In their order: a short one does not overtake those that wait.
+        expect(bench.backend.port.receive(frame(ethernet(MAC_BYTES, 20)))).toBe(false);
+      };
+      bench.send(ethernet(BROADCAST, 60));
+      expect(bench.rings[0]!.take()).toHaveLength(count);
+      expect(bench.device.statistics.rxDropped).toBe(0);
+    },
+  );
 
   test('can be delivered in the turn that brings buffers', () => {
     const bench = new NetBench().up();

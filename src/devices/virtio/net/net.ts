@@ -56,8 +56,12 @@ export interface NetStatistics {
 
 const QUEUE_SIZE = 256;
 const CONTROL_QUEUE_SIZE = 64;
-/** Frames that a backend answers with while it is handed one, kept until that turn is over. */
-const PENDING_LIMIT = 256;
+/**
+ * Frames that a backend answers with while it is handed one are kept until that turn is over, when they
+ * are few and short. For others there is room after it: copying bulk data would be half the work.
+ */
+const PENDING_LIMIT = 64;
+const PENDING_BYTES = 1024;
 /** What the driver can take, from the beginning and by the control queue. */
 const GUEST_OFFLOADS = [
   NetFeature.GuestCsum,
@@ -125,6 +129,10 @@ export class NetDevice implements VirtioDevice {
   /** The receive queue whose turn it is, if one has its turn. */
   private turn: VirtQueue | undefined;
   private sending = false;
+  /** Pairs whose backends have been told in a turn that there is no room. */
+  private readonly refused = new Set<number>();
+  private settling = false;
+  private readonly roomTurn = (queue: VirtQueue): void => this.offerRoom(queue);
   private pending: { readonly pair: number; readonly frame: GuestFrame }[] = [];
 
   /**
@@ -326,7 +334,18 @@ export class NetDevice implements VirtioDevice {
     } finally {
       this.sending = false;
     }
-    if (this.pending.length > 0) queueMicrotask(() => this.deliverPending());
+  }
+
+  afterTurn(): void {
+    if (this.settling || (this.pending.length === 0 && this.refused.size === 0)) return;
+    this.settling = true;
+    try {
+      this.deliverPending();
+      for (const pair of this.refused) this.context.runQueue(2 * pair, this.roomTurn);
+      this.refused.clear();
+    } finally {
+      this.settling = false;
+    }
   }
 
   private sendOne(backend: NetBackend, offloads: TxOffloads): void {
@@ -429,7 +448,12 @@ export class NetDevice implements VirtioDevice {
 
   /** Keeps a copy of a frame until the turn of the transmit queue is over. */
   private keep(pair: number, frame: GuestFrame): boolean {
-    if (this.pending.length >= PENDING_LIMIT) return false;
+    const length = frame.headerLength + frame.payloadLength;
+    const few = this.pending.length < PENDING_LIMIT && length <= PENDING_BYTES;
+    if (!few || this.refused.has(pair)) {
+      this.refused.add(pair);
+      return false;
+    }
     const header = frame.header.slice(0, frame.headerLength);
     const from = frame.payloadStart;
     const payload = frame.payload.slice(from, from + frame.payloadLength);
