@@ -1,4 +1,4 @@
-// npm run bench -- [exit] [startup] [boot] [memory] [io] [disk] [net] [fio] [--rounds N] [--iterations N] [--fifo] [--json FILE]
+// npm run bench -- [exit] [startup] [boot] [memory] [io] [disk] [net] [user] [fio] [--rounds N] [--iterations N] [--fifo] [--json FILE]
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { factsLine, machineFacts } from './lib/facts.mjs';
@@ -10,6 +10,7 @@ const SECTIONS = {
   memory: async (options) => (await import('./memory.mjs')).memory(options),
   disk: async (options) => (await import('./disk.mjs')).diskSpeed(options),
   net: async (options) => (await import('./net.mjs')).netSpeed(options),
+  user: async (options) => (await import('./user-stack.mjs')).userStack(options),
   io: async (options) => (await import('./io.mjs')).io(options),
   fio: async () => (await import('./fio.mjs')).fio(),
 };
