@@ -58,29 +58,32 @@ export function recordTypeName(type: number): string {
 }
 
 /**
- * Reads a name; undefined when it is malformed. Compression pointers go backwards only, and not into
- * the header: a name made of it changes with the id of the message.
+ * Reads a name; undefined when it is malformed. A compression pointer leads to what ends before the
+ * pointer, and not into the header: a name made of that changes with the id of the message, and one
+ * that reads on behind the pointer is another name when what follows is cut off.
  */
 function readName(bytes: Uint8Array, start: number): { name: string; end: number } | undefined {
   const labels: string[] = [];
   let at = start;
   let end = -1;
   let length = 0;
-  for (let pointers = 0; at < bytes.length;) {
+  let limit = bytes.length;
+  for (let pointers = 0; at < limit;) {
     const size = bytes[at]!;
     if (size === 0) {
       return { name: labels.join('.'), end: end < 0 ? at + 1 : end };
     }
     if (size >= 0xc0) {
-      if (at + 2 > bytes.length || ++pointers > MOST_POINTERS) return undefined;
+      if (at + 2 > limit || ++pointers > MOST_POINTERS) return undefined;
       const target = get16(bytes, at) & 0x3fff;
       if (target >= at || target < DNS_HEADER) return undefined;
       if (end < 0) end = at + 2;
+      limit = at;
       at = target;
       continue;
     }
     length += size + 1;
-    if (size > 63 || at + 1 + size > bytes.length || length >= LONGEST_NAME) return undefined;
+    if (size > 63 || at + 1 + size > limit || length >= LONGEST_NAME) return undefined;
     labels.push(labelText(bytes.subarray(at + 1, at + 1 + size)));
     at += 1 + size;
   }
