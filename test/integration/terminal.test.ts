@@ -1,4 +1,4 @@
-/** The interactive console on a real pseudo-terminal. */
+/** The interactive console on a real pseudo-terminal: the serial port's, and Linux' hvc0. */
 import path from 'node:path';
 import { buildGuest } from '../support/guest-build';
 import { describeKvm } from '../support/kvm';
@@ -70,4 +70,41 @@ describeKvm('interactive console', () => {
     await terminal.shows('status=0');
     await expectRestored();
   });
+});
+
+describeKvm('the virtio console of Linux', () => {
+  /** A boot takes 20 s of a processor here; a busy machine may need many times that. */
+  const BOOT_MS = 600_000;
+  let terminal: Terminal | undefined;
+  afterEach(() => terminal?.kill());
+
+  test(
+    'is a shell on hvc0 with the size of the window, whatever that becomes',
+    async () => {
+      const vexit = [process.execPath, CLI, 'run', '--console', 'virtio', '--net', 'none'].join(
+        ' ',
+      );
+      terminal = new Terminal(`stty rows 31 columns 97; tty; ${vexit}; echo "status=$?"; stty -a`);
+      await terminal.shows(':~# ', BOOT_MS);
+      terminal.type('tty; stty size\n');
+      await terminal.shows(/^\/dev\/hvc0\n31 97\n/m);
+      // What is in the foreground gets a signal, and finds the new size.
+      const waits = "trap 'stty size; exit' WINCH; echo set; while :; do sleep 0.2; done";
+      terminal.type(`sh -c "${waits}"\n`);
+      await terminal.shows(/^set\n/m);
+      terminal.resize(45, 120);
+      await terminal.shows(/^45 120\n/m);
+      // Ctrl-c is the guest's. Before the program runs it would be a letter of the shell's next line,
+      // which is edited with signals off, and nothing would end the program.
+      terminal.type('sh -c "echo ru""ns; sleep 1000"\n');
+      await terminal.shows(/^runs\n/m);
+      terminal.type('\x03echo still $((40 + 2))\nexit\n');
+      await terminal.shows(/^still 42\n/m);
+      await terminal.shows(/^status=0\n/m, 60_000);
+      await terminal.closes();
+      expect(terminal.text).toMatch(/ icanon /);
+      expect(terminal.text).toMatch(/ echo /);
+    },
+    BOOT_MS + 120_000,
+  );
 });

@@ -1,5 +1,5 @@
 /** A shell line on a real pseudo-terminal, made by script(1) of util-linux. */
-import { spawn, type ChildProcess } from 'node:child_process';
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { until } from './run-guest';
 
 /** What it runs in. */
@@ -32,12 +32,21 @@ export class Terminal {
     this.child.stdin!.write(keys);
   }
 
-  async shows(text: string): Promise<void> {
-    try {
-      await until(text, () => this.text.includes(text), this.patienceMs);
-    } catch {
-      throw new Error(`the terminal does not show ${JSON.stringify(text)}: ${this.text}`);
-    }
+  /** Waits for text; of a pattern, line ends count as one newline, whoever added carriage returns. */
+  async shows(what: string | RegExp, ms = this.patienceMs): Promise<void> {
+    const isThere = (): boolean =>
+      typeof what === 'string'
+        ? this.text.includes(what)
+        : what.test(this.text.replace(/\r*\n/g, '\n'));
+    await until(String(what), () => isThere() || this.ended, ms).catch(() => undefined);
+    if (isThere()) return;
+    throw new Error(`the terminal does not show ${String(what)}: ${this.text}`);
+  }
+
+  /** Another size, as a window that is dragged gets it; the line has to have run `tty`. */
+  resize(rows: number, columns: number): void {
+    const device = /\/dev\/pts\/\d+/.exec(this.text)![0];
+    execFileSync('stty', ['-F', device, 'rows', String(rows), 'columns', String(columns)]);
   }
 
   async closes(): Promise<void> {
