@@ -2,12 +2,16 @@
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { until } from './run-guest';
 
-/** What it runs in. */
+/** How it is run. */
 export interface TerminalOptions {
-  readonly cwd?: string;
-  readonly env?: NodeJS.ProcessEnv;
+  /** Starts a program with pipes. */
+  readonly start?: (argv: readonly string[]) => ChildProcess;
   /** How long it may take to show what is waited for. */
   readonly patienceMs?: number;
+}
+
+function startHere([program = '', ...args]: readonly string[]): ChildProcess {
+  return spawn(program, args, { stdio: 'pipe' });
 }
 
 /** A shell line on a terminal, with what it shows. */
@@ -17,13 +21,9 @@ export class Terminal {
   private readonly child: ChildProcess;
   private readonly patienceMs: number;
 
-  constructor(line: string, { cwd, env, patienceMs = 30_000 }: TerminalOptions = {}) {
+  constructor(line: string, { start = startHere, patienceMs = 30_000 }: TerminalOptions = {}) {
     this.patienceMs = patienceMs;
-    this.child = spawn('script', ['-qec', line, '/dev/null'], {
-      stdio: ['pipe', 'pipe', 'pipe'],
-      ...(cwd === undefined ? {} : { cwd }),
-      ...(env === undefined ? {} : { env }),
-    });
+    this.child = start(['script', '-qec', line, '/dev/null']);
     this.child.stdout!.on('data', (bytes: Buffer) => (this.text += bytes.toString('latin1')));
     this.child.on('close', () => (this.ended = true));
   }
