@@ -51,6 +51,8 @@ export type { Check, CheckStatus } from './machine/host-check.js';
 export { Vexit } from './manage/vexit.js';
 export type { CreateVmOptions, EventOptions } from './manage/vexit.js';
 export type { ManagedVm, VmInfo, VmUpdate } from './manage/managed-vm.js';
+export type { DeviceUpdates, DiskUpdate, NetworkUpdate } from './manage/device-updates.js';
+export type { DiskLimits } from './devices/virtio/block/disk-device.js';
 export type { VmStats } from './manage/vm-stats.js';
 export type { MemoryUsage, ThreadUsage } from './manage/process-usage.js';
 export type { LogOptions } from './manage/console-log.js';

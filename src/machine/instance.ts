@@ -9,6 +9,7 @@ import type { BootResult } from '../boot/boot-result.js';
 import { MachineRequest } from '../bus/device.js';
 import { cpuidForVcpu, supportedCpuid, type CpuidMask } from '../kvm/cpuid.js';
 import { Kvm, type VmFd } from '../kvm/kvm.js';
+import type { DiskRateLimits } from '../devices/virtio/block/block-options.js';
 import type { NetLimitOptions } from '../devices/virtio/net/net-limits.js';
 import { constant, native, packageRoot, type WatchHandle } from '../kvm/native.js';
 import { VcpuFd } from '../kvm/vcpu-fd.js';
@@ -359,6 +360,11 @@ export class MachineInstance {
   /** Gives an interface other limits; see {@link IoThreads.limitNetwork}. */
   async limitNetwork(slot: number, limits: NetLimitOptions): Promise<void> {
     await this.ioThreads?.limitNetwork(slot, limits);
+  }
+
+  /** Gives a disk other limits; see {@link IoThreads.limitDisk}. */
+  async limitDisk(slot: number, limits: DiskRateLimits): Promise<void> {
+    await this.ioThreads?.limitDisk(slot, limits);
   }
 
   /** Gives a disk another size; see {@link IoThreads.resizeDisk}. */

@@ -6,6 +6,7 @@ import type { GuestAgent } from '../agent/guest-agent.js';
 import { MachineRequest } from '../bus/device.js';
 import type { NetEvent } from '../net/events.js';
 import type { BlockStatistics } from '../devices/virtio/block/block-statistics.js';
+import type { DiskRateLimits } from '../devices/virtio/block/block-options.js';
 import type { NetStatistics } from '../devices/virtio/net/net.js';
 import { VexitError } from '../util/errors.js';
 import { DoorbellBit } from '../vcpu/control-block.js';
@@ -134,6 +135,7 @@ export class VirtualMachine extends EventEmitter<VirtualMachineEvents> {
       core: (slot) => this.instance?.board.virtio[slot],
       memory: config.memory,
       resizeDisk: (slot, bytes) => this.resizeDisk(slot, bytes),
+      limitDisk: (slot, limits) => this.limitDisk(slot, limits),
       limitNetwork: (slot, limits) => this.limitNetwork(slot, limits),
       running: () => this.state === 'running' || this.state === 'paused',
     });
@@ -256,6 +258,13 @@ export class VirtualMachine extends EventEmitter<VirtualMachineEvents> {
       throw this.wrong('limit a network of');
     }
     await this.instance.limitNetwork(slot, limits);
+  }
+
+  private async limitDisk(slot: number, limits: DiskRateLimits): Promise<void> {
+    if (this.currentState !== 'running' || this.instance === undefined) {
+      throw this.wrong('limit a disk of');
+    }
+    await this.instance.limitDisk(slot, limits);
   }
 
   private async resizeDisk(slot: number, bytes: number): Promise<void> {

@@ -6,6 +6,7 @@ import { hostAndPort } from '../net/wire/address.js';
 import { VexitError } from '../util/errors.js';
 import { readLog, type LogOptions } from './console-log.js';
 import { ANSWER_MS, ControlConnection, ask } from './control-client.js';
+import { withDeviceUpdates, type DeviceUpdates } from './device-updates.js';
 import { agentOf } from './guest-agent.js';
 import { processStart } from './host-identity.js';
 import { launch } from './launcher.js';
@@ -43,7 +44,7 @@ export interface VmInfo {
 }
 
 /** What {@link ManagedVm.update} can change. */
-export interface VmUpdate {
+export interface VmUpdate extends DeviceUpdates {
   /** `no`, `on-failure`, `on-failure:N` or `always`. */
   readonly restart?: string;
   /** Bytes that the guest is asked to give up; for a VM that runs and has a balloon. */
@@ -358,13 +359,16 @@ export class ManagedVm {
       const { config } = this;
       const resources = changeLimits(config.resources ?? {}, change.resources ?? {});
       const { status } = await this.state();
-      if (change.balloon !== undefined && !isActive(status)) throw this.wrong('is not running');
+      const options = withDeviceUpdates(config.options, change);
+      const running =
+        change.balloon !== undefined || change.disks?.some(({ size }) => size !== undefined);
+      if (running === true && !isActive(status)) throw this.wrong('is not running');
       if (isActive(status)) {
         const limits = change.resources === undefined ? {} : { resources };
         await this.ask({ op: 'update', ...change, ...limits });
       }
-      if (policy === undefined && change.resources === undefined) return;
-      this.directory.writeConfig({ ...config, resources, restart: policy ?? config.restart });
+      const kept = { ...config, options, resources, restart: policy ?? config.restart };
+      if (JSON.stringify(kept) !== JSON.stringify(config)) this.directory.writeConfig(kept);
     } finally {
       lock.release();
     }

@@ -9,6 +9,7 @@ import type { ResourceLimits } from './resources/limits.js';
 import type { ResourceControl } from './resources/resource-control.js';
 import { parseRestartPolicy, type RestartPolicy } from './restart-policy.js';
 import { collectStats } from './vm-stats.js';
+import { updateDevices, type DeviceUpdates } from './device-updates.js';
 import type { VmDirectory } from './vm-directory.js';
 
 /** A VM as its process knows it. */
@@ -74,7 +75,7 @@ export function operations(controlled: ControlledVm): Map<string, Operation> {
     [
       'pause',
       async () => {
-        await change(running(controlled), 'pause');
+        await usable(running(controlled).pause());
         controlled.event({ type: 'pause' });
         return {};
       },
@@ -82,7 +83,7 @@ export function operations(controlled: ControlledVm): Map<string, Operation> {
     [
       'resume',
       async () => {
-        await change(running(controlled), 'resume');
+        await usable(running(controlled).resume());
         controlled.event({ type: 'resume' });
         return {};
       },
@@ -93,8 +94,8 @@ export function operations(controlled: ControlledVm): Map<string, Operation> {
     ['renamed', () => ({ value: (process.title = processTitle(controlled.directory.name)) })],
     [
       'update',
-      (request) => {
-        update(controlled, request);
+      async (request) => {
+        await update(controlled, request);
         controlled.event({ type: 'update' });
         return {};
       },
@@ -106,9 +107,10 @@ export function processTitle(name: string): string {
   return `vexit: ${name}`;
 }
 
-async function change(vm: VirtualMachine, what: 'pause' | 'resume'): Promise<void> {
+/** An operation of the library that needs a VM in another state. */
+async function usable(operation: Promise<void>): Promise<void> {
   try {
-    await vm[what]();
+    await operation;
   } catch (error) {
     // The library's word for it; to a command the same is input that makes no sense now.
     if (error instanceof VexitError && error.code === 'ERR_STATE') {
@@ -124,13 +126,18 @@ function attach({ console, directory }: ControlledVm): ControlReply {
 }
 
 /** Changes what can be changed while the VM runs. */
-function update(controlled: ControlledVm, { restart, balloon, resources }: ControlRequest): void {
+async function update(controlled: ControlledVm, request: ControlRequest): Promise<void> {
+  const { restart, balloon, resources } = request;
   if (balloon !== undefined) {
     const control = running(controlled).balloon;
     if (control === undefined) {
       throw new VexitError('ERR_CONFIG', 'the VM has no balloon', 'create it with --balloon');
     }
     control.setTarget(Number(balloon));
+  }
+  const { disks, networks } = request as DeviceUpdates;
+  if (disks !== undefined || networks !== undefined) {
+    await usable(updateDevices(running(controlled), request));
   }
   if (resources !== undefined) controlled.limit(resources as ResourceLimits);
   if (restart !== undefined) controlled.restartPolicy = parseRestartPolicy(textOf(restart));

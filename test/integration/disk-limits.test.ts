@@ -68,4 +68,29 @@ describeKvm('rate limits', () => {
     await guest.shows('strays=0\n');
     expect(guest.serial).toContain('errors=0\n');
   });
+
+  test('can be changed while the guest runs, and taken away', async () => {
+    const disks = [{ path: image('changed.img', 8 * MIB), operationsPerSecond: 50 }];
+    await using guest = await startDiskGuest('s0;b0,1,8;', { disks });
+    const disk = guest.vm.disks[0]!;
+    await guest.shows('capacity=');
+    const measure = async (): Promise<number> => {
+      const { reads: before } = disk.statistics;
+      const began = performance.now();
+      await sleep(1000);
+      return ((disk.statistics.reads - before) * 1000) / (performance.now() - began);
+    };
+    await disk.setRateLimit({ operationsPerSecond: 200 });
+    await sleep(500);
+    const limited = await measure();
+    expect(limited).toBeGreaterThan(75);
+    expect(limited).toBeLessThan(220);
+    await disk.setRateLimit({});
+    await sleep(100);
+    expect(await measure()).toBeGreaterThan(300);
+    await expect(disk.setRateLimit({ bytesPerSecond: 0 })).rejects.toThrow('never let the guest');
+    guest.send('.');
+    await guest.shows('strays=0\n');
+    expect(guest.serial).toContain('errors=0\n');
+  });
 });

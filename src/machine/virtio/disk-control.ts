@@ -1,18 +1,27 @@
 /** The host's hand on one disk of a VM. */
 import { BlockDevice } from '../../devices/virtio/block/block-device.js';
+import type { DiskRateLimits } from '../../devices/virtio/block/block-options.js';
 import type { BlockStatistics } from '../../devices/virtio/block/block-statistics.js';
+import { diskRateLimits, type DiskLimits } from '../../devices/virtio/block/disk-device.js';
+import { checkDisk } from '../../block/disk-option.js';
 import { VexitError } from '../../util/errors.js';
-import type { PresentCore } from './host-side.js';
+import type { HostSide, PresentCore } from './host-side.js';
 
 /** Gives the disk of a slot another size, in the threads that serve it. */
 export type ResizeDisk = (slot: number, bytes: number) => Promise<void>;
 
-/** One disk. */
-export class DiskControl {
+/** Gives the disk of a slot other limits, in the threads that serve it. */
+export type LimitDisk = (slot: number, limits: DiskRateLimits) => Promise<void>;
+
+/** One disk, over all power-ons of its VM. */
+export class DiskControl implements HostSide {
+  private limits: DiskRateLimits | undefined;
+
   constructor(
     private readonly core: PresentCore,
     private readonly slot: number,
     private readonly resizeDisk: ResizeDisk,
+    private readonly limitDisk: LimitDisk,
   ) {}
 
   private get device(): BlockDevice {
@@ -44,5 +53,23 @@ export class DiskControl {
       );
     }
     await this.resizeDisk(this.slot, bytes);
+  }
+
+  /**
+   * Limits what the guest may do with the disk, from now on; a limit that is left out is none. Kept over
+   * reboots.
+   * @throws VexitError ERR_CONFIG for a limit that makes no sense; ERR_STATE unless the VM runs
+   */
+  async setRateLimit(limits: DiskLimits): Promise<void> {
+    checkDisk({ path: String(this.slot), ...limits });
+    const asked = diskRateLimits(limits);
+    await this.limitDisk(this.slot, asked);
+    this.limits = asked;
+  }
+
+  /** The machine has started, with the limits of its options. */
+  onDoorbell(): void {
+    // A machine that ends in this moment needs no limits.
+    if (this.limits !== undefined) this.limitDisk(this.slot, this.limits).catch(() => undefined);
   }
 }

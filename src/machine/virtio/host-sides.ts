@@ -5,7 +5,7 @@ import { NetDevice, type NetStatistics } from '../../devices/virtio/net/net.js';
 import { BalloonControl } from './balloon-control.js';
 import { ConsoleControl } from './console-control.js';
 import type { DeviceSpec } from './device-spec.js';
-import { DiskControl, type ResizeDisk } from './disk-control.js';
+import { DiskControl, type LimitDisk, type ResizeDisk } from './disk-control.js';
 import type { HostSide } from './host-side.js';
 import { NetworkControl, type LimitNetwork } from './network-control.js';
 import { VsockHost } from '../vsock/vsock-host.js';
@@ -17,6 +17,7 @@ export interface HostSurroundings {
   /** Bytes of guest memory. */
   readonly memory: number;
   readonly resizeDisk: ResizeDisk;
+  readonly limitDisk: LimitDisk;
   readonly limitNetwork: LimitNetwork;
   /** Whether the guest could answer. */
   readonly running: () => boolean;
@@ -37,12 +38,9 @@ export class HostSides {
     private readonly specs: readonly DeviceSpec[],
     surroundings: HostSurroundings,
   ) {
-    const { core, resizeDisk } = surroundings;
-    this.core = core;
+    this.core = surroundings.core;
     this.sides = specs.map((spec, slot) => makeSide(spec, slot, surroundings));
-    this.disks = specs.flatMap(({ kind }, slot) =>
-      kind === 'block' ? [new DiskControl(() => core(slot), slot, resizeDisk)] : [],
-    );
+    this.disks = this.sides.filter((side) => side instanceof DiskControl);
     this.networks = this.sides.filter((side) => side instanceof NetworkControl);
     this.balloon = this.sides.find((side) => side instanceof BalloonControl);
     this.console = this.sides.find((side) => side instanceof ConsoleControl);
@@ -80,12 +78,14 @@ export class HostSides {
 function makeSide(
   spec: DeviceSpec,
   slot: number,
-  { core, memory, running, limitNetwork }: HostSurroundings,
+  { core, memory, running, limitNetwork, limitDisk, resizeDisk }: HostSurroundings,
 ): HostSide | undefined {
   const present = (): VirtioDeviceCore | undefined => core(slot);
   switch (spec.kind) {
     case 'balloon':
       return new BalloonControl(() => present()?.device as BalloonDevice | undefined, memory);
+    case 'block':
+      return new DiskControl(present, slot, resizeDisk, limitDisk);
     case 'console':
       return new ConsoleControl(present, spec.options);
     case 'net':

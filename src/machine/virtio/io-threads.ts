@@ -1,6 +1,7 @@
 /** The I/O workers of a machine, as the main thread steers them. */
 import path from 'node:path';
 import { MessageChannel, SHARE_ENV, Worker, type MessagePort } from 'node:worker_threads';
+import type { DiskRateLimits } from '../../devices/virtio/block/block-options.js';
 import type { NetLimitOptions } from '../../devices/virtio/net/net-limits.js';
 import { packageRoot } from '../../kvm/native.js';
 import type { NetEvent } from '../../net/events.js';
@@ -149,6 +150,13 @@ export class IoThreads {
   async resizeDisk(slot: number, bytes: number): Promise<void> {
     for (const thread of this.threads) {
       if (thread.serves(slot)) await thread.ask({ type: 'resize', slot, bytes });
+    }
+  }
+
+  /** Gives a disk other limits, in every thread that serves it. */
+  async limitDisk(slot: number, limits: DiskRateLimits): Promise<void> {
+    for (const thread of this.threads) {
+      if (thread.serves(slot)) await thread.ask({ type: 'limit-disk', slot, limits });
     }
   }
 

@@ -1,5 +1,6 @@
 /** What passes between the main thread and an I/O worker. */
 import type { MessagePort } from 'node:worker_threads';
+import type { DiskRateLimits } from '../../devices/virtio/block/block-options.js';
 import type { NetLimitOptions } from '../../devices/virtio/net/net-limits.js';
 import type { GuestMemoryDescriptor } from '../../memory/guest-memory.js';
 import type { NetEvent } from '../../net/events.js';
@@ -26,7 +27,8 @@ export type IoCommand =
   | { readonly type: 'resume' }
   | { readonly type: 'stop' }
   | { readonly type: 'resize'; readonly slot: number; readonly bytes: number }
-  | { readonly type: 'limit'; readonly slot: number; readonly limits: NetLimitOptions };
+  | { readonly type: 'limit'; readonly slot: number; readonly limits: NetLimitOptions }
+  | { readonly type: 'limit-disk'; readonly slot: number; readonly limits: DiskRateLimits };
 
 /** A command and the number that its answer has. */
 export interface IoRequest {

@@ -120,6 +120,11 @@ class IoWorker {
         if (device instanceof BlockDevice) await device.resize(command.bytes);
         return;
       }
+      case 'limit-disk': {
+        const device = this.cores.get(command.slot)?.device;
+        if (device instanceof BlockDevice) device.setRateLimits(command.limits);
+        return;
+      }
       case 'limit': {
         const device = this.cores.get(command.slot)?.device;
         if (device instanceof NetDevice) device.setRateLimits(command.limits);

@@ -32,7 +32,11 @@ import {
   stateWords,
 } from './block-layout.js';
 import { BlockLimits } from './block-limits.js';
-import { checkBlockOptions, type BlockDeviceOptions } from './block-options.js';
+import {
+  checkBlockOptions,
+  type BlockDeviceOptions,
+  type DiskRateLimits,
+} from './block-options.js';
 import { BlockRequest, GuestSegmentMemory, RequestReader } from './block-request.js';
 import { BlockCounters, type BlockStatistics } from './block-statistics.js';
 
@@ -465,6 +469,12 @@ export class BlockDevice implements VirtioDevice {
     } finally {
       this.release();
     }
+  }
+
+  /** Other limits from now on, in this thread. */
+  setRateLimits(limits: DiskRateLimits): void {
+    this.limits = new BlockLimits(this.context.state, limits, this.now);
+    this.schedule();
   }
 
   /** What the disk has done, all queues together. Any thread. */

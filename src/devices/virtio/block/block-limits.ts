@@ -1,7 +1,7 @@
 /** Rate limits of a disk: bytes and operations a second, shared by all its queues and threads. */
 import { TokenBucket } from '../token-bucket.js';
 import { BYTES_BUCKET, OPERATIONS_BUCKET, StateWord, stateWords } from './block-layout.js';
-import type { BlockDeviceOptions } from './block-options.js';
+import type { DiskRateLimits } from './block-options.js';
 
 const LOCK_TRIES = 1000;
 
@@ -18,7 +18,7 @@ export class BlockLimits {
 
   constructor(
     state: Uint8Array<SharedArrayBuffer>,
-    private readonly options: BlockDeviceOptions,
+    private readonly options: DiskRateLimits,
     now: () => number,
   ) {
     const { byteLimit, operationLimit } = options;

@@ -16,8 +16,16 @@ export interface BlockTopology {
   readonly discardAlignment?: number;
 }
 
+/** Limits over all queues; none where there is none. */
+export interface DiskRateLimits {
+  /** Bytes of reads and writes. */
+  readonly byteLimit?: RateLimit;
+  /** Requests other than GET_ID. */
+  readonly operationLimit?: RateLimit;
+}
+
 /** Settings of a virtio-blk device. */
-export interface BlockDeviceOptions {
+export interface BlockDeviceOptions extends DiskRateLimits {
   /** For log lines; "disk" unless given. */
   readonly name?: string;
   /** Bytes at power-on, a multiple of 512. */
@@ -42,10 +50,6 @@ export interface BlockDeviceOptions {
   readonly topology?: BlockTopology;
   /** Discard and write zeroes are offered unless this is false. */
   readonly discard?: boolean;
-  /** Bytes of reads and writes. */
-  readonly byteLimit?: RateLimit;
-  /** Requests other than GET_ID. */
-  readonly operationLimit?: RateLimit;
 }
 
 const powerOfTwo = (value: number, from: number, to: number): boolean =>
