@@ -3,7 +3,6 @@
 #include <initializer_list>
 
 #include "binding.h"
-#include "io_request.h"
 #include "ring.h"
 
 namespace vexit {
@@ -147,13 +146,6 @@ static Napi::Value RingSupports(const Napi::CallbackInfo &info) {
     return Napi::Boolean::New(info.Env(), found);
 }
 
-// writesWait(fd): true for a regular file whose buffered writes io_uring hands to a thread.
-static Napi::Value WritesWait(const Napi::CallbackInfo &info) {
-    int64_t fd = -1;
-    if (!ArgInt(info, 0, &fd)) return ThrowArgument(info.Env(), "writesWait(fd)");
-    return Napi::Boolean::New(info.Env(), vx_io_writes_wait(static_cast<int>(fd)) != 0);
-}
-
 // ringHold(handle, memoryId): the mapping stays until no request can touch it.
 static Napi::Value RingHold(const Napi::CallbackInfo &info) {
     vx_ring *ring = ArgRing(info);
@@ -180,7 +172,6 @@ void InitRing(Napi::Env env, Napi::Object exports) {
                 Napi::Function::New(env, RingOpen<vx_io_pool_open>, "ringOpenPool"));
     exports.Set("ringSetFile", Napi::Function::New(env, RingSetFile, "ringSetFile"));
     exports.Set("ringSupports", Napi::Function::New(env, RingSupports, "ringSupports"));
-    exports.Set("writesWait", Napi::Function::New(env, WritesWait, "writesWait"));
     exports.Set("ringHold", Napi::Function::New(env, RingHold, "ringHold"));
     exports.Set("ringClose", Napi::Function::New(env, RingClose, "ringClose"));
     napi_value enter;

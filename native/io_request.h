@@ -7,10 +7,6 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-#ifdef __cplusplus
-extern "C" {
-#endif
-
 #define VX_IO_SEGMENTS_MAX IOV_MAX
 
 struct vx_io_segments {
@@ -38,9 +34,5 @@ int vx_io_execute(int fd, const struct io_uring_sqe *sqe, const struct vx_io_seg
 // Does it if that needs no waiting: a read of what is in the page cache. 1 with the result if so.
 int vx_io_execute_cached(int fd, const struct io_uring_sqe *sqe,
                          const struct vx_io_segments *segments, int *result);
-
-#ifdef __cplusplus
-}
-#endif
 
 #endif

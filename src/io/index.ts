@@ -1,7 +1,6 @@
 /** Asynchronous I/O of files: docs/io.md. */
 import { native } from '../kvm/native.js';
 import type { IoEngine, IoEngineOptions } from './io-engine.js';
-import { LaneEngine } from './lane-engine.js';
 import { openRing } from './open-ring.js';
 import { RingEngine } from './ring-engine.js';
 
@@ -15,8 +14,11 @@ export {
   type IoSegments,
 } from './io-engine.js';
 
-/** An engine over one ring. */
-function openEngine(options: IoEngineOptions): RingEngine {
+/**
+ * An engine for the calling thread. It keeps the thread's event loop alive until it is closed.
+ * @throws VexitError ERR_IO when io_uring was asked for and cannot be had, or a number is wrong
+ */
+export function createIoEngine(options: IoEngineOptions): IoEngine {
   const ring = openRing(options);
   try {
     for (const id of options.memories ?? []) native().ringHold(ring.memory.handle, id);
@@ -25,14 +27,4 @@ function openEngine(options: IoEngineOptions): RingEngine {
     native().ringClose(ring.memory.handle);
     throw error;
   }
-}
-
-/**
- * An engine for the calling thread. It keeps the thread's event loop alive until it is closed.
- * @throws VexitError ERR_IO when io_uring was asked for and cannot be had, or a number is wrong
- */
-export function createIoEngine(options: IoEngineOptions): IoEngine {
-  const engine = openEngine(options);
-  if (engine.kind === 'threads') return engine;
-  return new LaneEngine(engine, () => openEngine({ ...options, kind: 'threads' }));
 }

@@ -84,11 +84,6 @@ export class RingEngine implements IoEngine, CompletionSink {
     return true;
   }
 
-  /** True while completions are being delivered. */
-  get delivering(): boolean {
-    return this.rings.isTaking;
-  }
-
   private hasRoom(): boolean {
     return this.inFlight < this.capacity && this.closed === undefined;
   }

@@ -167,8 +167,6 @@ export interface NativeAddon extends NativeFs, NativePacket {
   ringEnter: (handle: RingHandle, toSubmit: number, flags: number) => number;
   /** Puts a file into the table of fixed files; -1 takes it out. */
   ringSetFile: (handle: RingHandle, slot: number, fd: number) => void;
-  /** True for a regular file whose buffered writes io_uring hands to a thread, each of them. */
-  writesWait: (fd: number) => boolean;
   ringSupports: (handle: RingHandle, opcode: number) => boolean;
   /** Keeps memory of `memoryCreate` mapped until no request can touch it. */
   ringHold: (handle: RingHandle, memoryId: number) => void;
