@@ -57,7 +57,14 @@ export type { VmStats } from './manage/vm-stats.js';
 export type { MemoryUsage, ThreadUsage } from './manage/process-usage.js';
 export type { LogOptions } from './manage/console-log.js';
 export type { VmEvent, VmEventType } from './manage/event-log.js';
-export type { VmConfig, VmExit, VmExitReason, VmRecord, VmStatus } from './manage/records.js';
+export type {
+  ProjectMember,
+  VmConfig,
+  VmExit,
+  VmExitReason,
+  VmRecord,
+  VmStatus,
+} from './manage/records.js';
 export type { LimitChanges, LimitName, ResourceLimits } from './manage/resources/limits.js';
 export type {
   Mechanism,
@@ -65,6 +72,17 @@ export type {
   ResourceState,
 } from './manage/resources/resource-control.js';
 export type { RestartPolicy } from './manage/restart-policy.js';
+export type { HealthCheck, HttpProbe } from './manage/health/health-check.js';
+export type { Health, HealthStatus } from './manage/health/health-state.js';
+
+// VMs that belong together, see docs/up.md.
+export { ProjectError } from './manage/project/problems.js';
+export type { Problem } from './manage/project/problems.js';
+export type { DownOptions } from './manage/project/down.js';
+export type { OnProjectProgress, ProjectProgress, ProjectStep } from './manage/project/progress.js';
+export type { ReadOptions } from './manage/project/project-file.js';
+export type { UpOptions, UpResult } from './manage/project/up.js';
+export type { Action } from './manage/project/plan.js';
 
 // Virtio devices of a VM, and what the host can do with them.
 export type {

@@ -36,6 +36,8 @@ function parser(args: readonly string[]): ReturnType<typeof yargs> {
     .command(manage.topCommand)
     .command(manage.portCommand)
     .command(manage.eventsCommand)
+    .command(manage.upCommand)
+    .command(manage.downCommand)
     .command(manage.configCommand)
     .command(manage.pruneCommand)
     .command(doctorCommand)

@@ -13,6 +13,7 @@ import { exitOnBrokenPipe } from './broken-pipe.js';
 import type { RunArguments } from './commands/run.js';
 import { connectConsole, type ConsoleConnection } from './console-connection.js';
 import { flushOutput } from './flush-output.js';
+import { healthCheck } from './health-options.js';
 import { milestones } from './milestones.js';
 import { resourceLimits } from './resource-options.js';
 import { runOptions } from './run-options.js';
@@ -127,6 +128,9 @@ async function register(
 ): Promise<ForegroundVm | undefined> {
   if (args.restart !== undefined) {
     throw new VexitError('ERR_CONFIG', '--restart is for VMs in the background', 'add --detach');
+  }
+  if (healthCheck(args) !== undefined) {
+    throw new VexitError('ERR_CONFIG', '--health is for VMs in the background', 'add --detach');
   }
   if (args.name === undefined) return undefined;
   const { ForegroundVm } = await import('../manage/foreground.js');

@@ -5,6 +5,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { systemCode } from '../util/errors.js';
+import type { HealthStatus } from './health/health-state.js';
 
 /** One line of the log. */
 export interface VmEvent {
@@ -17,6 +18,8 @@ export interface VmEvent {
   /** Of an exit. */
   readonly reason?: string;
   readonly status?: number;
+  /** Of a health check whose result is another one. */
+  readonly health?: HealthStatus;
   /** Of a rename. */
   readonly before?: string;
 }
@@ -32,6 +35,7 @@ export type VmEventType =
   | 'kill'
   | 'update'
   | 'exit'
+  | 'health'
   | 'rename'
   | 'remove';
 

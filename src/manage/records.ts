@@ -2,10 +2,25 @@
 import type { VirtualMachineOptions } from '../machine/config.js';
 import type { ExitReason } from '../machine/exit-report.js';
 import { VexitError } from '../util/errors.js';
+import type { HealthCheck } from './health/health-check.js';
+import type { Health } from './health/health-state.js';
 import { bootId, processStart } from './host-identity.js';
 import type { ResourceLimits } from './resources/limits.js';
 import type { RestartPolicy } from './restart-policy.js';
 import { DAMAGED_HINT } from './state-file.js';
+
+/** What a VM is in its project. */
+export interface ProjectMember {
+  readonly name: string;
+  /** The VM's name in the file. */
+  readonly vm: string;
+  /** Of what the file says about it: another one means that it has changed. */
+  readonly hash: string;
+  /** The VMs of the project that it depends on, by their names in the file. */
+  readonly dependsOn: readonly string[];
+  /** How long its guest has to power off. */
+  readonly stopMs?: number;
+}
 
 /** What a VM was created with. */
 export interface VmConfig {
@@ -22,6 +37,10 @@ export interface VmConfig {
   readonly detached: boolean;
   /** What goes to the log besides the console. */
   readonly log?: { readonly firmware?: boolean; readonly debug?: boolean };
+  /** How it is found out whether the VM does what it is there for. */
+  readonly health?: HealthCheck;
+  /** Of a VM that `vexit up` has made. */
+  readonly project?: ProjectMember;
   readonly options: VirtualMachineOptions;
   readonly resources?: ResourceLimits;
 }
@@ -68,6 +87,8 @@ export interface VmRecord {
   /** How many times the policy has started it again. */
   readonly restarts: number;
   readonly exit?: VmExit;
+  /** Of a VM that runs and has a health check. */
+  readonly health?: Health;
 }
 
 export const NEW_RECORD: VmRecord = { version: 1, status: 'created', restarts: 0 };
@@ -111,6 +132,14 @@ function isExit(value: unknown): value is VmExit {
   return typeof reason === 'string' && typeof status === 'number' && typeof message === 'string';
 }
 
+function isMember(value: unknown): value is ProjectMember {
+  if (!isObject(value)) return false;
+  const { name, vm, hash, dependsOn, stopMs } = value;
+  const texts = [name, vm, hash].every((one) => typeof one === 'string');
+  const names = Array.isArray(dependsOn) && dependsOn.every((one) => typeof one === 'string');
+  return texts && names && (stopMs === undefined || typeof stopMs === 'number');
+}
+
 /** @throws VexitError ERR_STORE for what is not the configuration of a VM */
 export function checkVmConfig(file: string, fields: Fields): VmConfig {
   checkVersion(file, fields);
@@ -122,6 +151,12 @@ export function checkVmConfig(file: string, fields: Fields): VmConfig {
   }
   if (!isPolicy(fields.restart)) throw damaged(file, '"restart" is no restart policy');
   if (fields.log !== undefined && !isObject(fields.log)) throw damaged(file, '"log" is no object');
+  if (fields.health !== undefined && !isObject(fields.health)) {
+    throw damaged(file, '"health" is no object');
+  }
+  if (fields.project !== undefined && !isMember(fields.project)) {
+    throw damaged(file, '"project" is not what a VM is in one');
+  }
   if (!isObject(fields.options)) throw damaged(file, '"options" are missing');
   if (fields.resources !== undefined && !isObject(fields.resources)) {
     throw damaged(file, '"resources" is no object');
@@ -146,6 +181,9 @@ export function checkVmRecord(file: string, fields: Fields): VmRecord {
     }
   }
   if (fields.exit !== undefined && !isExit(fields.exit)) throw damaged(file, '"exit" is no end');
+  if (fields.health !== undefined && !isObject(fields.health)) {
+    throw damaged(file, '"health" is no object');
+  }
   return fields as unknown as VmRecord;
 }
 

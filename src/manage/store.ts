@@ -16,6 +16,8 @@ import { VmDirectory, unknownVm } from './vm-directory.js';
 /** Entries that a command which was killed has left half made or half removed. */
 const UNFINISHED = /^\.(creating|removing)-/;
 const STORE_LOCK_MS = 60_000;
+/** Starting a project takes minutes: who waits is told so. */
+const PROJECT_LOCK_MS = 2000;
 
 /** What a VM begins with. */
 export interface NewVm {
@@ -71,6 +73,22 @@ export class Store {
   /** The store that a VM's directory is in. */
   static around(directory: string): Store {
     return new Store(path.dirname(path.dirname(directory)));
+  }
+
+  /**
+   * Keeps other commands from changing a project meanwhile. The lock's file goes with the lock.
+   * @returns gives the lock back
+   * @throws VexitError ERR_BUSY
+   */
+  async lockProject(project: string): Promise<() => void> {
+    this.makeRoot();
+    const file = path.join(this.vms, `.project-${project}`);
+    const busy = `another command is changing project ${project}`;
+    const lock = await FileLock.acquire(file, PROJECT_LOCK_MS, busy);
+    return () => {
+      fs.rmSync(file, { force: true });
+      lock.release();
+    };
   }
 
   private makeRoot(): void {

@@ -12,6 +12,9 @@ import type { ConsoleLog } from './console-log.js';
 import type { VmEvent } from './event-log.js';
 import { withVsockPlace } from './guest-agent.js';
 import { stopGracefully } from './graceful-stop.js';
+import { checkHealth, type FullHealthCheck } from './health/health-check.js';
+import { HealthMonitor } from './health/health-monitor.js';
+import { probe } from './health/probes.js';
 import { KILLED_STATUS } from './reap.js';
 import { isLimited, type ResourceLimits } from './resources/limits.js';
 import { ResourceControl } from './resources/resource-control.js';
@@ -53,6 +56,7 @@ export class Supervisor {
   private wakeFromDelay: (() => void) | undefined;
   private unwritten: NodeJS.Timeout | undefined;
   private reboots = { second: 0, count: 0 };
+  private monitor: HealthMonitor | undefined;
 
   constructor(
     private readonly store: Store,
@@ -164,6 +168,7 @@ export class Supervisor {
     this.killed = false;
     this.overMemory = undefined;
     const { name } = this.directory;
+    const check = config.health === undefined ? undefined : checkHealth(config.health, options);
     const vm = await VirtualMachine.create(withVsockPlace({ ...options, name }, this.directory));
     this.vm = vm;
     try {
@@ -184,6 +189,34 @@ export class Supervisor {
       throw error;
     }
     this.event({ type: 'start' });
+    if (check !== undefined) this.watch(check, vm);
+  }
+
+  /** Checks the VM's health until it is off. */
+  private watch(check: FullHealthCheck, vm: VirtualMachine): void {
+    const { options } = this.config;
+    const monitor = new HealthMonitor(check, {
+      probe: (signal) => probe(check, { agent: vm.agent, options }, signal),
+      canAnswer: () => vm.state === 'running',
+      onResult: (health, changed) => {
+        // What is asked for is the newest; a file is written and an event told when it matters.
+        this.record = { ...this.record, health };
+        if (!changed) return;
+        this.write({});
+        this.event({ type: 'health', health: health.status });
+      },
+    });
+    this.monitor = monitor;
+    this.write({ health: monitor.health });
+  }
+
+  /** What was found out about a VM that is off now says nothing any more. */
+  private endWatch(): void {
+    this.monitor?.stop();
+    this.monitor = undefined;
+    const record = { ...this.record };
+    delete (record as { health?: unknown }).health;
+    this.record = record;
   }
 
   /** Waits for the end of the VM that is on. */
@@ -198,6 +231,7 @@ export class Supervisor {
       });
     }
     const report = await vm.wait();
+    this.endWatch();
     // The streams' last bytes are delivered in later ticks.
     await new Promise((resolve) => setImmediate(resolve));
     this.vm = undefined;

@@ -4,6 +4,10 @@ import type { VmEvent } from './event-log.js';
 import { ManagedVm } from './managed-vm.js';
 import { newConfig, type NewConfig } from './new-config.js';
 import { randomName } from './paths.js';
+import type { DownOptions } from './project/down.js';
+import { checkProjectName } from './project/names.js';
+import type { ReadOptions } from './project/project-file.js';
+import type { UpOptions, UpResult } from './project/up.js';
 import { NEW_RECORD } from './records.js';
 import { Store } from './store.js';
 
@@ -78,6 +82,55 @@ export class Vexit {
         if (!(left instanceof VexitError)) throw left;
       });
       throw error;
+    }
+  }
+
+  /**
+   * Brings up the VMs that a file describes, in the order of their dependencies: makes those that are not
+   * there, makes those again that have changed, and starts those that do not run.
+   * @param file YAML or JSON, see docs/up.md
+   * @throws ProjectError (ERR_PROJECT) with every mistake in the file; VexitError why a VM could not be
+   *   started: what this call has made and started is gone then
+   */
+  async up(
+    file: string,
+    { name, env, ...options }: UpOptions & ReadOptions = {},
+  ): Promise<UpResult> {
+    // The parser is for those who need it.
+    const { readProject } = await import('./project/project-file.js');
+    const project = readProject(file, {
+      ...(name === undefined ? {} : { name }),
+      ...(env === undefined ? {} : { env }),
+    });
+    const { up } = await import('./project/up.js');
+    return this.changingProject(project.name, () => up(this, project, options));
+  }
+
+  /**
+   * Stops the VMs of a project, each after those that depend on it, and removes them and the LANs between
+   * them. Resolves with their names in the file.
+   * @param project its name
+   */
+  async down(project: string, options: DownOptions = {}): Promise<string[]> {
+    const { down } = await import('./project/down.js');
+    return this.changingProject(project, () => down(this, project, options));
+  }
+
+  /** Stops the VMs of a project in that order, and keeps them. */
+  async stopProject(project: string, options: DownOptions = {}): Promise<void> {
+    const { stopMembers } = await import('./project/down.js');
+    const { membersOf } = await import('./project/members.js');
+    await this.changingProject(project, () =>
+      stopMembers(membersOf(this, project), { ...options, remove: false }),
+    );
+  }
+
+  private async changingProject<T>(project: string, work: () => Promise<T>): Promise<T> {
+    const unlock = await this.store.lockProject(checkProjectName(project));
+    try {
+      return await work();
+    } finally {
+      unlock();
     }
   }
 

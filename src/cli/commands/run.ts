@@ -115,6 +115,19 @@ export const RUN_OPTIONS = {
     type: 'string',
     describe: 'Start it again when it ends: no, on-failure[:N], always; with -d',
   },
+  'health-cmd': {
+    type: 'string',
+    describe: 'Shell command of the guest that says whether it is healthy; with -d',
+  },
+  'health-tcp': { type: 'number', describe: 'Port of the guest that has to be listened on' },
+  'health-http': {
+    type: 'string',
+    describe: 'Web server of the guest that has to answer: 80/ready',
+  },
+  'health-interval': { type: 'string', describe: 'Pause between checks of health; 5s' },
+  'health-timeout': { type: 'string', describe: 'How long a check may take; 5s' },
+  'health-retries': { type: 'number', describe: 'Failures in a row that count; 3' },
+  'health-start-period': { type: 'string', describe: 'Time in which failures do not count; 2m' },
   reboot: {
     type: 'boolean',
     default: true,

@@ -6,6 +6,7 @@ import { NO_RESTART, parseRestartPolicy } from '../../manage/restart-policy.js';
 import { Vexit, type CreateVmOptions } from '../../manage/vexit.js';
 import { VexitError } from '../../util/errors.js';
 import type { RunArguments } from '../commands/run.js';
+import { healthCheck } from '../health-options.js';
 import { resourceLimits } from '../resource-options.js';
 import { runOptions } from '../run-options.js';
 
@@ -26,9 +27,11 @@ async function describeVm(args: RunArguments): Promise<CreateVmOptions> {
   checkConfig({ ...options, name });
   const log = { firmware: args.firmwareLog === true, debug: args.debugConsole === true };
   const resources = resourceLimits(args);
+  const health = healthCheck(args);
   return {
     ...{ name, options, restart, autoRemove: args.rm === true, log },
     ...(resources === undefined ? {} : { resources }),
+    ...(health === undefined ? {} : { health }),
   };
 }
 

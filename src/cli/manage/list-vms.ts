@@ -17,6 +17,10 @@ export interface VmSummary {
   readonly finishedAt?: string;
   readonly pid?: number;
   readonly restarts?: number;
+  /** Of a VM that runs and has a health check. */
+  readonly health?: string;
+  /** Of a VM of `vexit up`. */
+  readonly project?: string;
   readonly exit?: { readonly reason: string; readonly status: number };
   readonly cpus?: number;
   readonly memory?: number | string;
@@ -39,8 +43,8 @@ async function summarize(vm: ManagedVm): Promise<VmSummary | undefined> {
   const { name } = vm;
   try {
     const { config, state } = await vm.inspect();
-    const { options, id, created } = config;
-    const { status, startedAt, finishedAt, pid, restarts, exit } = state;
+    const { options, id, created, project } = config;
+    const { status, startedAt, finishedAt, pid, restarts, exit, health } = state;
     const active = isActive(status);
     return {
       name,
@@ -56,6 +60,8 @@ async function summarize(vm: ManagedVm): Promise<VmSummary | undefined> {
       ...(finishedAt === undefined || active ? {} : { finishedAt }),
       ...(pid === undefined || !active ? {} : { pid }),
       ...(exit === undefined || active ? {} : { exit }),
+      ...(health === undefined || !active ? {} : { health: health.status }),
+      ...(project === undefined ? {} : { project: project.name }),
     };
   } catch (error) {
     if (!(error instanceof VexitError)) throw error;
@@ -73,21 +79,31 @@ function parseFilter(text: string): Filter {
   if (at > 0 && key === 'status') return ({ status }) => status === value;
   if (at > 0 && key === 'name') return ({ name }) => name.includes(value);
   if (at > 0 && key === 'exited') return ({ exit }) => String(exit?.status) === value;
+  if (at > 0 && key === 'project') return ({ project }) => project === value;
+  if (at > 0 && key === 'health') return ({ health }) => health === value;
   throw new VexitError(
     'ERR_CONFIG',
     `--filter ${text} is not known`,
-    'write status=STATUS, name=PART or exited=STATUS',
+    'write status=STATUS, health=HEALTH, name=PART, project=NAME or exited=STATUS',
   );
 }
 
 const since = (time: string | undefined): string =>
   time === undefined ? '' : formatDuration(Date.now() - Date.parse(time));
 
-function statusText({ status, startedAt, finishedAt, exit, restarts = 0 }: VmSummary): string {
+function statusText({
+  status,
+  startedAt,
+  finishedAt,
+  exit,
+  health,
+  restarts = 0,
+}: VmSummary): string {
   if (status === 'exited') return `exited (${exit?.status ?? '?'}) ${since(finishedAt)} ago`;
   if (status === 'running' || status === 'paused') {
     const again = restarts === 0 ? '' : `, restarted ${restarts} times`;
-    return `${status} ${since(startedAt)}${again}`;
+    const healthy = health === undefined ? '' : ` (${health})`;
+    return `${status} ${since(startedAt)}${again}${healthy}`;
   }
   return status;
 }
@@ -96,7 +112,9 @@ const GREEN = 32;
 const YELLOW = 33;
 const RED = 31;
 
-function statusColour({ status, exit }: VmSummary): number | undefined {
+function statusColour({ status, exit, health }: VmSummary): number | undefined {
+  if (health === 'unhealthy') return RED;
+  if (health === 'starting') return YELLOW;
   if (status === 'running') return GREEN;
   if (status === 'damaged') return RED;
   if (status === 'exited') return exit?.status === 0 ? undefined : RED;

@@ -24,10 +24,11 @@ function parseFilter(text: string): (event: VmEvent) => boolean {
 function line(event: VmEvent, { json, format }: Wanted): string {
   if (json === true || format === 'json') return JSON.stringify(event);
   if (format !== undefined) return fillTemplate(format, event);
-  const { time, type, name, reason, status, before } = event;
+  const { time, type, name, reason, status, before, health } = event;
   const more = [
     ...(reason === undefined ? [] : [`reason=${reason}`]),
     ...(status === undefined ? [] : [`status=${status}`]),
+    ...(health === undefined ? [] : [`health=${health}`]),
     ...(before === undefined ? [] : [`before=${before}`]),
   ];
   return [time, name, type, ...more].join(' ');

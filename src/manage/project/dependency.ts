@@ -1,14 +1,12 @@
 /** `dependsOn` of a VM. */
 import { checkMemberName, MEMBER_NAME } from './names.js';
+import { field, mapping, object } from './object-readers.js';
 import {
   byKind,
   choice,
-  field,
   list,
   located,
   mapped,
-  mapping,
-  object,
   parsed,
   type Located,
   type Reader,

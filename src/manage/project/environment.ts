@@ -1,7 +1,8 @@
 /** The environment of a command: `{NAME: value}` or `[NAME=VALUE]`. */
 import { VexitError } from '../../util/errors.js';
 import type { Place } from './document.js';
-import { byKind, list, mapped, mapping, text, type Reader } from './readers.js';
+import { mapping } from './object-readers.js';
+import { byKind, list, mapped, text, type Reader } from './readers.js';
 
 /** NAME to value. */
 export type Environment = Readonly<Record<string, string>>;

@@ -6,16 +6,14 @@ import {
   type HttpProbe,
 } from '../health/health-check.js';
 import { commandLine } from './command-line.js';
+import { field, object, whole } from './object-readers.js';
 import {
   byKind,
-  field,
   integer,
   located,
   mapped,
-  object,
   parsed,
   text,
-  whole,
   type Located,
   type Reader,
 } from './readers.js';

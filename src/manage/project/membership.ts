@@ -2,18 +2,8 @@
 import { VexitError } from '../../util/errors.js';
 import { parseStation } from '../../net/lan/lan-options.js';
 import { checkNetworkName, NETWORK_NAME } from './names.js';
-import {
-  byKind,
-  field,
-  list,
-  located,
-  mapped,
-  mapping,
-  object,
-  parsed,
-  type Located,
-  type Reader,
-} from './readers.js';
+import { field, mapping, object } from './object-readers.js';
+import { byKind, list, located, mapped, parsed, type Located, type Reader } from './readers.js';
 
 /** One network of a VM. */
 export interface Membership {

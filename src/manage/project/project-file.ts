@@ -30,17 +30,8 @@ import {
 import { orderOf } from './order.js';
 import { ProjectError } from './problems.js';
 import type { Project, ProjectVm } from './project.js';
-import {
-  field,
-  integer,
-  located,
-  mapping,
-  object,
-  parsed,
-  text,
-  type JsonSchema,
-  type Located,
-} from './readers.js';
+import { field, mapping, object } from './object-readers.js';
+import { integer, located, parsed, text, type JsonSchema, type Located } from './readers.js';
 import { present, vm } from './vm-fields.js';
 import { vmOptions, type ProjectNetwork, type VmContext, type VmValues } from './vm-options.js';
 

@@ -15,22 +15,19 @@ import { parseRestartPolicy } from '../restart-policy.js';
 import { commandLine } from './command-line.js';
 import { dependencies } from './dependency.js';
 import { healthCheck } from './health-fields.js';
+import { field, object, whole, type Field } from './object-readers.js';
 import {
   byKind,
   choice,
-  field,
   flag,
   integer,
   list,
   listOrOne,
   located,
   mapped,
-  object,
   parsed,
   size,
   text,
-  whole,
-  type Field,
   type Reader,
 } from './readers.js';
 import { environment } from './environment.js';

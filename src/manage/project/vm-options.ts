@@ -3,7 +3,7 @@ import type { CommandOptions, VirtualMachineOptions } from '../../machine/config
 import type { NetSettings } from '../../machine/device-options.js';
 import type { Place } from './document.js';
 import { lanName } from './names.js';
-import type { Values } from './readers.js';
+import type { Values } from './object-readers.js';
 import { present, type VM_FIELDS } from './vm-fields.js';
 
 /** The keys of a VM, as far as they could be read. */

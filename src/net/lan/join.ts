@@ -5,16 +5,18 @@
 import {
   closeSync,
   constants as fs,
+  fstatSync,
   openSync,
   readdirSync,
   renameSync,
   rmSync,
+  statSync,
   writeSync,
 } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { native } from '../../kvm/native.js';
-import { VexitError, errorMessage } from '../../util/errors.js';
+import { VexitError, errorMessage, systemCode } from '../../util/errors.js';
 import { DEFAULT_MTU } from '../options.js';
 import {
   checkLanOptions,
@@ -25,7 +27,7 @@ import {
   preferredIdentity,
   type LanNetOptions,
 } from './lan-options.js';
-import { lanDirectory } from './lan-place.js';
+import { lanDirectory, lanPath } from './lan-place.js';
 import { hosts, leaseHost, leasePath, readLease, socketPath, type Lease } from './leases.js';
 
 /** A place on a LAN. Plain data, for the thread that serves the interface. */
@@ -48,6 +50,7 @@ export interface Membership {
 
 const LOCK_MS = 5000;
 const LOCK_POLL_MS = 5;
+const MOST_TRIES = 100;
 /** As many as there are members at most. */
 const BACKLOG = 256;
 
@@ -55,7 +58,27 @@ function fail(message: string, hint: string): never {
   throw new VexitError('ERR_CONFIG', message, hint);
 }
 
-/** Locks the directory against others who join: they look, then make files. */
+/** Whether a descriptor still is that of the file with this path: who removes a LAN removes it. */
+function isStill(fd: number, file: string): boolean {
+  return statSync(file, { throwIfNoEntry: false })?.ino === fstatSync(fd).ino;
+}
+
+/** Makes the directory of a LAN, and locks it against others who join: they look, then make files. */
+async function openLan(lan: string): Promise<{ directory: string; lock: number }> {
+  for (let tries = 0; ; tries++) {
+    const directory = lanDirectory(lan);
+    try {
+      const lock = await lockDirectory(directory);
+      if (isStill(lock, path.join(directory, 'lock'))) return { directory, lock };
+      closeSync(lock);
+    } catch (error) {
+      // It was removed between the two calls.
+      if (systemCode(error) !== 'ENOENT') throw error;
+    }
+    if (tries === MOST_TRIES) fail(`LAN ${lan} is removed again and again`, 'name another LAN');
+  }
+}
+
 async function lockDirectory(directory: string): Promise<number> {
   const flags = fs.O_RDWR | fs.O_CREAT | fs.O_NOFOLLOW;
   const fd = openSync(path.join(directory, 'lock'), flags, 0o600);
@@ -86,7 +109,7 @@ function sweep(directory: string): void {
  */
 export function sweepLan(lan: string): void {
   try {
-    const directory = lanDirectory(lan);
+    const directory = lanPath(lan);
     const lock = openSync(path.join(directory, 'lock'), fs.O_RDWR | fs.O_NOFOLLOW);
     try {
       if (native().fileLock(lock, true)) sweep(directory);
@@ -214,14 +237,14 @@ export async function joinLan(
   if (mac !== undefined && parseStation(mac) === undefined) {
     return fail(`${mac} is not a unicast MAC address`, 'write it as 52:54:00:12:34:56');
   }
-  const directory = lanDirectory(lan);
   let lock: number | undefined;
   try {
-    lock = await lockDirectory(directory);
-    return takePlace(options, name, mac, directory);
+    const open = await openLan(lan);
+    lock = open.lock;
+    return takePlace(options, name, mac, open.directory);
   } catch (error) {
     if (error instanceof VexitError) throw error;
-    return fail(`cannot join LAN ${lan}: ${errorMessage(error)}`, `look at ${directory}`);
+    return fail(`cannot join LAN ${lan}: ${errorMessage(error)}`, `look at ${lanPath(lan)}`);
   } finally {
     if (lock !== undefined) closeSync(lock);
   }

@@ -53,13 +53,18 @@ function makePrivate(directory: string): void {
   );
 }
 
+/** Where a LAN is if it is there. */
+export function lanPath(lan: string): string {
+  return path.join(runtimeDirectory(), 'vexit', 'lan', lan);
+}
+
 /**
  * The directory of a LAN, made if it is not there.
  * @throws VexitError ERR_CONFIG
  */
 export function lanDirectory(lan: string): string {
   const runtime = runtimeDirectory();
-  const directory = path.join(runtime, 'vexit', 'lan', lan);
+  const directory = lanPath(lan);
   const longest = Buffer.byteLength(path.join(directory, LONGEST_SOCKET));
   if (longest > ADDRESS_BYTES) {
     throw new VexitError(

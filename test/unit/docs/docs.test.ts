@@ -69,7 +69,7 @@ test('the examples of the library compile', () => {
   try {
     let count = 0;
     for (const { file, text } of documents) {
-      if (!/^(README|docs\/library)\.md$/.test(file)) continue;
+      if (!/^(README|docs\/(library|up))\.md$/.test(file)) continue;
       for (const [, code] of text.matchAll(/```ts\n([\s\S]*?)```/g)) {
         writeFileSync(path.join(directory, `example-${count++}.mts`), code ?? '');
       }

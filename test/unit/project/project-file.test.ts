@@ -9,6 +9,7 @@ import { RUN_OPTIONS } from '../../../src/cli/commands/run';
 import { runOptions } from '../../../src/cli/run-options';
 import type { RunArguments } from '../../../src/cli/commands/run';
 import type { VirtualMachineOptions } from '../../../src/machine/config';
+import { ProjectError } from '../../../src/manage/project/problems';
 import { lanName } from '../../../src/manage/project/names';
 import type { Project } from '../../../src/manage/project/project';
 import { projectSchema, readProject } from '../../../src/manage/project/project-file';
@@ -228,6 +229,9 @@ describe('the options of "vexit run"', () => {
     ...{ user: 'user', 'firmware-log': 'firmwareLog', 'debug-console': 'debugConsole', kvm: 'kvm' },
     ...{ hostname: 'hostname', 'cpu-weight': 'cpuWeight', 'cpu-quota': 'cpuQuota' },
     ...{ cpuset: 'cpuset', 'memory-limit': 'memoryLimit', 'io-weight': 'ioWeight' },
+    ...{ 'health-cmd': 'health', 'health-tcp': 'health', 'health-http': 'health' },
+    ...{ 'health-interval': 'health', 'health-timeout': 'health', 'health-retries': 'health' },
+    ...{ 'health-start-period': 'health' },
     ...{ name: null, detach: null, rm: null, timeout: null, verbose: null, json: null, pvm: null },
   };
 
@@ -235,7 +239,7 @@ describe('the options of "vexit run"', () => {
     expect(Object.keys(KEYS).sort()).toEqual(Object.keys(RUN_OPTIONS).sort());
     const keys = new Set<string>(Object.values(KEYS).filter((key) => key !== null));
     const others = Object.keys(VM_FIELDS).filter((key) => !keys.has(key));
-    expect(others).toEqual(['networks', 'agent', 'command', 'dependsOn', 'health', 'stopTimeout']);
+    expect(others).toEqual(['networks', 'agent', 'command', 'dependsOn', 'stopTimeout']);
   });
 
   test('mean the same', async () => {
@@ -348,4 +352,78 @@ test('vexit config validate: a line for each mistake, or that there is none', ()
     'bad.json:1:37: vms.a.memory: "x" is not a size; write for example 512M',
     '',
   ]);
+});
+
+test('whatever is done to a file, it is read or has mistakes', () => {
+  // A linear congruential generator (Numerical Recipes): the same files in every run.
+  let seed = 1;
+  const random = (below: number): number => {
+    seed = (Math.imul(seed, 1_664_525) + 1_013_904_223) >>> 0;
+    return Math.floor((seed / 2 ** 32) * below);
+  };
+  const pieces = [
+    ...[
+      '{',
+      '}',
+      '[',
+      ']',
+      ':',
+      ',',
+      '- ',
+      '? ',
+      '\n',
+      '  ',
+      '"',
+      "'",
+      '*a',
+      '&a ',
+      '<<: ',
+      '!!map ',
+    ],
+    ...[
+      '|\n',
+      '>-\n',
+      '#',
+      '---\n',
+      '${A}',
+      '${',
+      '$$',
+      '0x1',
+      'null',
+      'true',
+      '1e9',
+      '.nan',
+      '\0',
+      '\t',
+      '%',
+    ],
+    ...[
+      'vms:',
+      'networks:',
+      'dependsOn: ',
+      'health: ',
+      '__proto__: ',
+      'constructor: ',
+      'toString: ',
+    ],
+  ];
+  let refused = 0;
+  for (let round = 0; round < 100; round++) {
+    let text = FULL;
+    for (let change = 0; change <= random(4); change++) {
+      const at = random(text.length);
+      text = text.slice(0, at) + pieces[random(pieces.length)]! + text.slice(at + random(12));
+    }
+    try {
+      read(text);
+    } catch (error) {
+      if (!(error instanceof ProjectError)) throw new Error(`in ${text}`, { cause: error });
+      for (const { line, column } of error.problems) {
+        expect(line).toBeGreaterThanOrEqual(0);
+        expect(column).toBeGreaterThanOrEqual(line === 0 ? 0 : 1);
+      }
+      refused++;
+    }
+  }
+  expect(refused).toBeGreaterThan(25);
 });

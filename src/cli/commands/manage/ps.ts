@@ -13,7 +13,7 @@ export const psCommand: CommandModule<object, PsArguments> = {
         array: true,
         nargs: 1,
         alias: 'f',
-        describe: 'status=STATUS, name=PART, exited=STATUS; may be repeated',
+        describe: 'status=, health=, name=PART, project=, exited=STATUS; may be repeated',
       })
       .option('json', { type: 'boolean', describe: 'Print JSON' })
       .option('format', { type: 'string', describe: 'Template, such as {{.name}}\\t{{.status}}' })
