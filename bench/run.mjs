@@ -1,4 +1,4 @@
-// npm run bench -- [exit] [startup] [boot] [memory] [io] [disk] [net] [user] [fio] [--rounds N] [--iterations N] [--fifo] [--json FILE]
+// npm run bench -- [exit] [startup] [boot] [memory] [io] [disk] [net] [user] [vsock] [fio] [--rounds N] [--iterations N] [--fifo] [--json FILE]
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { factsLine, machineFacts } from './lib/facts.mjs';
@@ -11,6 +11,7 @@ const SECTIONS = {
   disk: async (options) => (await import('./disk.mjs')).diskSpeed(options),
   net: async (options) => (await import('./net.mjs')).netSpeed(options),
   user: async (options) => (await import('./user-stack.mjs')).userStack(options),
+  vsock: async (options) => (await import('./vsock.mjs')).vsockSpeed(options),
   io: async (options) => (await import('./io.mjs')).io(options),
   fio: async () => (await import('./fio.mjs')).fio(),
 };
