@@ -1,7 +1,7 @@
 /**
  * A network whose frames the host's kernel moves, between a file and guest memory, with virtio-net's
- * header in front of each: a TAP device. The device fills batches with addresses; no frame passes
- * through memory of JavaScript unless there was no room for it.
+ * header in front of each: a TAP device. The device fills batches with addresses, and a call of the
+ * addon moves a whole batch.
  */
 import type { NetBackend, NetOffloads } from './net-backend.js';
 

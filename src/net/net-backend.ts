@@ -78,8 +78,9 @@ export interface GuestPort {
   /** What the driver takes. May change when the device is reset. */
   readonly offloads: NetOffloads;
   /**
-   * Delivers a frame; false when the guest has no buffer for it now. The backend then keeps back
-   * what it can, within bounds, until {@link NetBackend.onRoom}.
+   * Delivers a frame; false when the guest has no buffer for it now, or it cannot have one before a
+   * frame of its own has been transmitted. The backend then keeps back what it can, within bounds,
+   * until {@link NetBackend.onRoom}.
    */
   receive(frame: GuestFrame): boolean;
   /** The backend takes frames again after it was {@link NetBackend.busy}. */
