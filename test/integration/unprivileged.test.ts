@@ -28,11 +28,11 @@ import {
 } from '../support/unprivileged.js';
 
 const SERVICES = path.resolve(__dirname, '../support/host-services.cjs');
-const TIMEOUT_MS = 600_000;
 const [HTTP, ECHO, DNS, PUBLISHED] = [8000, 7007, 53, 8080];
 const GATEWAY6 = 'fd76:6578:6974::2';
 /** Each takes an interpreted guest kernel 40 ms. */
 const CONNECTIONS = Number(process.env.VEXIT_TEST_CONNECTIONS ?? 40);
+const TIMEOUT_MS = 600_000 + CONNECTIONS * 500;
 
 /** What the guest does; each answer is a line "name=value". */
 const SCRIPT = [
