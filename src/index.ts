@@ -80,7 +80,7 @@ export { ProjectError } from './manage/project/problems.js';
 export type { Problem } from './manage/project/problems.js';
 export type { DownOptions } from './manage/project/down.js';
 export type { OnProjectProgress, ProjectProgress, ProjectStep } from './manage/project/progress.js';
-export type { ReadOptions } from './manage/project/project-file.js';
+export type { ReadOptions } from './manage/project/project.js';
 export type { UpOptions, UpResult } from './manage/project/up.js';
 export type { Action } from './manage/project/plan.js';
 

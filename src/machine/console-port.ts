@@ -60,6 +60,11 @@ export class ConsolePort {
     }
   }
 
+  /** The guest has been paused: what it has written comes now. */
+  hasten(): void {
+    this.stream.hasten();
+  }
+
   /** The vCPUs have stopped: takes what is left, which is bounded by the device's ring. */
   flush(): void {
     const device = this.device();

@@ -78,6 +78,13 @@ export class OutputStream extends Readable {
     }, GATHER_MS);
   }
 
+  /** Ends a time of gathering: what the device holds is moved now, as long as the reader accepts. */
+  hasten(): void {
+    clearTimeout(this.gathering);
+    this.gathering = undefined;
+    this.drain();
+  }
+
   /** Takes everything the device still holds, however far behind the reader is. */
   flushFrom(device: OutputSource): void {
     for (let bytes = device.take(); bytes.length > 0; bytes = device.take()) this.deliver(bytes);

@@ -297,6 +297,10 @@ export class VirtualMachine extends EventEmitter<VirtualMachineEvents> {
       if (!(await this.instance.pause())) {
         throw new VexitError('ERR_STATE', 'cannot pause a VM whose guest is ending or rebooting');
       }
+      for (const port of this.ports) port.hasten();
+      this.debugOut.hasten();
+      this.firmwareOut.hasten();
+      this.hostSides.onPaused();
       this.setState('paused');
     });
   }

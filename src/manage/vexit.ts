@@ -6,7 +6,7 @@ import { newConfig, type NewConfig } from './new-config.js';
 import { randomName } from './paths.js';
 import type { DownOptions } from './project/down.js';
 import { checkProjectName } from './project/names.js';
-import type { ReadOptions } from './project/project-file.js';
+import type { ReadOptions } from './project/project.js';
 import type { UpOptions, UpResult } from './project/up.js';
 import { NEW_RECORD } from './records.js';
 import { Store } from './store.js';

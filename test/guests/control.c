@@ -116,7 +116,7 @@ static void act(char command) {
     case 'R': {
         static u8 page[4096];
         put("string\n");
-        for (u32 i = 0; i < 30; i++) insb(0x1234, page, sizeof(page));
+        for (u32 i = 0; i < 3000; i++) insb(0x1234, page, sizeof(page));
         put("string done\n");
         break;
     }

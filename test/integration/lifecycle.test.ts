@@ -279,7 +279,8 @@ describeKvm('life of a VM', () => {
     await sleep(1500);
     const before = reachable();
     await sleep(1500);
-    expect(reachable() - before).toBeLessThan(2 ** 20);
+    // Buffers that are garbage are freed by another thread, which may have to wait for a processor.
+    await until('memory to be what it was', () => reachable() - before < 2 ** 20);
     // It still runs, and what is left can be read: the last of it.
     await vm.pause();
     await vm.resume();

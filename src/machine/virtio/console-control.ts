@@ -53,6 +53,10 @@ export class ConsoleControl implements HostSide {
     }
   }
 
+  onPaused(): void {
+    for (const port of this.ports) port.hasten();
+  }
+
   onStopped(): void {
     for (const port of this.ports) port.flush();
     this.hosts = [];

@@ -10,6 +10,8 @@ export interface HostSide {
   onPowerOn?(): void;
   /** The device has rung. */
   onDoorbell?(): void;
+  /** The guest has been paused. */
+  onPaused?(): void;
   /** The machine's threads have ended: the last chance to take what the device holds. */
   onStopped?(): void;
   /** The VM has ended for good. */

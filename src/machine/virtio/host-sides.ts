@@ -66,6 +66,10 @@ export class HostSides {
     });
   }
 
+  onPaused(): void {
+    for (const side of this.sides) side?.onPaused?.();
+  }
+
   onStopped(): void {
     for (const side of this.sides) side?.onStopped?.();
   }

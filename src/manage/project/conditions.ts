@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { VexitError } from '../../util/errors.js';
 import type { ManagedVm } from '../managed-vm.js';
 import { isActive, type VmRecord } from '../records.js';
-import type { Condition } from './dependency.js';
+import type { Condition } from './project.js';
 
 const POLL_MS = 200;
 

@@ -1,6 +1,7 @@
 /** `dependsOn` of a VM. */
 import { checkMemberName, MEMBER_NAME } from './names.js';
 import { field, mapping, object } from './object-readers.js';
+import type { Condition, Dependency } from './project.js';
 import {
   byKind,
   choice,
@@ -11,18 +12,6 @@ import {
   type Located,
   type Reader,
 } from './readers.js';
-
-/**
- * What is waited for: the guest runs; its health check says that it does what it is there for; it has
- * ended with status 0.
- */
-export type Condition = 'started' | 'healthy' | 'completed';
-
-/** A VM that has to be there first. */
-export interface Dependency {
-  readonly vm: string;
-  readonly condition: Condition;
-}
 
 const name = parsed(
   (text) => {

@@ -29,7 +29,7 @@ import {
 } from './names.js';
 import { orderOf } from './order.js';
 import { ProjectError } from './problems.js';
-import type { Project, ProjectVm } from './project.js';
+import type { Project, ProjectVm, ReadOptions } from './project.js';
 import { field, mapping, object } from './object-readers.js';
 import { integer, located, parsed, text, type JsonSchema, type Located } from './readers.js';
 import { present, vm } from './vm-fields.js';
@@ -85,14 +85,6 @@ export function projectSchema(): JsonSchema {
     description: 'Virtual machines that belong together: vexit up -f vms.yaml',
     ...projectFile.schema,
   };
-}
-
-/** How a file is read. */
-export interface ReadOptions {
-  /** Name of the project instead of the one in the file. */
-  readonly name?: string;
-  /** Variables for `${NAME}`; default: those of this process. */
-  readonly env?: Readonly<NodeJS.ProcessEnv>;
 }
 
 /**

@@ -1,7 +1,18 @@
 /** Several VMs that belong together, as a file describes them. */
 import type { FullHealthCheck } from '../health/health-check.js';
 import type { NewConfig } from '../new-config.js';
-import type { Dependency } from './dependency.js';
+
+/**
+ * What is waited for: the guest runs; its health check says that it does what it is there for; it has
+ * ended with status 0.
+ */
+export type Condition = 'started' | 'healthy' | 'completed';
+
+/** A VM that has to be there first. */
+export interface Dependency {
+  readonly vm: string;
+  readonly condition: Condition;
+}
 
 /** A VM of a project. */
 export interface ProjectVm {
@@ -26,4 +37,12 @@ export interface Project {
   readonly directory: string;
   /** By the names in the file; each after those that it depends on. */
   readonly vms: ReadonlyMap<string, ProjectVm>;
+}
+
+/** How a project's file is read. */
+export interface ReadOptions {
+  /** Name of the project instead of the one in the file. */
+  readonly name?: string;
+  /** Variables for `${NAME}`; default: those of this process. */
+  readonly env?: Readonly<NodeJS.ProcessEnv>;
 }

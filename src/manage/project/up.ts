@@ -4,12 +4,11 @@ import type { ManagedVm } from '../managed-vm.js';
 import { STOP_GRACE_MS } from '../managed-vm.js';
 import type { Vexit } from '../vexit.js';
 import { waitFor } from './conditions.js';
-import type { Condition } from './dependency.js';
 import { abortedError, stopMembers } from './down.js';
 import { memberOf } from './hash.js';
 import { memberOfVm, membersOf, removeLans, unlessGone, type Member } from './members.js';
 import { planUp, type Action, type Plan } from './plan.js';
-import type { Project, ProjectVm } from './project.js';
+import type { Condition, Project, ProjectVm } from './project.js';
 import type { OnProjectProgress } from './progress.js';
 
 /** How a project is brought up. */

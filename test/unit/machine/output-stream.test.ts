@@ -118,8 +118,12 @@ test('a device that says little at a time is asked again after a while, and lose
   expect(text).toBe('abcd');
   write('e');
   write('f');
+  stream.hasten();
+  await turn();
+  expect(text).toBe('abcdef');
+  write('g');
   stream.flushFrom(device);
   stream.end();
   await turn();
-  expect(text).toBe('abcdef');
+  expect(text).toBe('abcdefg');
 });
