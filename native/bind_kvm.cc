@@ -79,9 +79,14 @@ static Napi::Value SetMsrFilter(const Napi::CallbackInfo &info) {
     Napi::Array list = info[1].As<Napi::Array>();
     std::vector<vx_msr_range> ranges(list.Length() / 3);
     for (uint32_t i = 0; i < ranges.size(); i++) {
-        ranges[i].base = list.Get(i * 3).ToNumber().Uint32Value();
-        ranges[i].count = list.Get(i * 3 + 1).ToNumber().Uint32Value();
-        ranges[i].write_only = list.Get(i * 3 + 2).ToBoolean() ? 1 : 0;
+        Napi::Value base = list.Get(i * 3);
+        Napi::Value count = list.Get(i * 3 + 1);
+        Napi::Value write_only = list.Get(i * 3 + 2);
+        if (!base.IsNumber() || !count.IsNumber() || !write_only.IsBoolean())
+            return ThrowArgument(info.Env(), "setMsrFilter(vmFd, [base, count, writeOnly, ...])");
+        ranges[i].base = base.As<Napi::Number>().Uint32Value();
+        ranges[i].count = count.As<Napi::Number>().Uint32Value();
+        ranges[i].write_only = write_only.As<Napi::Boolean>() ? 1 : 0;
     }
     int result = vx_set_msr_filter(static_cast<int>(fd), ranges.data(),
                                    static_cast<uint32_t>(ranges.size()));

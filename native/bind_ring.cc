@@ -178,10 +178,14 @@ void InitRing(Napi::Env env, Napi::Object exports) {
     if (napi_create_function(env, "ringEnter", NAPI_AUTO_LENGTH, RingEnter, nullptr, &enter) ==
         napi_ok)
         exports.Set("ringEnter", Napi::Value(env, enter));
-    Napi::Object constants = exports.Get("constants").As<Napi::Object>();
+    // A worker that is ended while it loads the addon looks up nothing any more, and an empty value
+    // would end the process.
+    Napi::Value constants = exports.Get("constants");
+    if (!constants.IsObject()) return;
     for (size_t i = 0; i < vx_ring_constant_count; i++)
-        constants.Set(vx_ring_constants[i].name,
-                      Napi::Number::New(env, static_cast<double>(vx_ring_constants[i].value)));
+        constants.As<Napi::Object>().Set(
+            vx_ring_constants[i].name,
+            Napi::Number::New(env, static_cast<double>(vx_ring_constants[i].value)));
 }
 
 } // namespace vexit

@@ -28,6 +28,29 @@ const [, kernel, orders, cpus, then] = process.argv;
 })();
 `;
 
+/** A host program: ends workers while they load the addon, each a little later than the one before. */
+const LOADERS = `
+const { Worker } = require('node:worker_threads');
+const [, addon, rounds] = process.argv;
+const LOADER = \`
+const { parentPort, workerData } = require('node:worker_threads');
+parentPort.postMessage('ready');
+Atomics.wait(new Int32Array(workerData.go), 0, 0);
+require(workerData.addon);
+\`;
+(async () => {
+  for (let i = 0; i < Number(rounds); i++) {
+    const go = new SharedArrayBuffer(4);
+    const worker = new Worker(LOADER, { eval: true, workerData: { addon, go } });
+    await new Promise((resolve) => worker.once('message', resolve));
+    Atomics.store(new Int32Array(go), 0, 1);
+    Atomics.notify(new Int32Array(go), 0);
+    for (const end = performance.now() + (i % 40) / 40; performance.now() < end;);
+    await worker.terminate();
+  }
+})();
+`;
+
 /** A child whose output and end are collected. */
 class Child {
   output = '';
@@ -116,6 +139,13 @@ describeKvm('processes', () => {
     expect(Date.now() - start).toBeLessThan(1500);
     expect(child.code).toBe(code);
     if (code === 1) expect(child.output).toContain('host bug');
+  });
+
+  test('workers can be ended at any moment while they load the addon', async () => {
+    const child = new Child(['-e', LOADERS, path.join(ROOT, 'build/Release/vexit.node'), '80']);
+    children.push(child);
+    await child.ends(60_000);
+    expect({ code: child.code, output: child.output }).toEqual({ code: 0, output: '' });
   });
 
   test('ten processes side by side: one killed, one triple-faults, one panics, seven finish', async () => {
