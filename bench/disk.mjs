@@ -6,7 +6,7 @@ import { closeSync, ftruncateSync, openSync, writeSync } from 'node:fs';
 import { cli, guest, scratch } from './lib/build.mjs';
 import { hasProgram, QEMU } from './lib/facts.mjs';
 import { fixed, summary, table } from './lib/stats.mjs';
-import { QEMU_ARGS, serviceTime, watch } from './lib/vmms.mjs';
+import { QEMU_ARGS, measured } from './lib/vmms.mjs';
 
 const FILE_BYTES = 64 * 2 ** 20;
 const MEMORY = '64M';
@@ -62,16 +62,6 @@ function commandsFor(elf, file) {
   };
 }
 
-async function runOnce(command) {
-  const marks = new Map();
-  await watch(command, (byte, wall, child) => {
-    if (byte > 0x7f) marks.set(byte, { wall: Number(wall), cpu: serviceTime(child.pid) });
-  });
-  const [start, end] = [marks.get(0xa1), marks.get(0xa2)];
-  if (!start || !end) throw new Error(`${command.join(' ')}: the guest did not get through`);
-  return { wall: end.wall - start.wall, cpu: end.cpu - start.cpu };
-}
-
 export async function diskSpeed(options) {
   const file = disk();
   const results = {};
@@ -83,7 +73,7 @@ export async function diskSpeed(options) {
     const times = Object.fromEntries(names.map((vmm) => [vmm, []]));
     for (let round = 0; round < options.rounds; round++) {
       for (const vmm of round % 2 === 0 ? names : names.toReversed()) {
-        times[vmm].push(await runOnce(all[vmm]));
+        times[vmm].push(await measured(all[vmm]));
       }
     }
     const requests = rounds * macros.DEPTH;

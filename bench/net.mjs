@@ -5,7 +5,7 @@ import { execFileSync, spawn } from 'node:child_process';
 import { baseline, cli, guest } from './lib/build.mjs';
 import { hasProgram, QEMU } from './lib/facts.mjs';
 import { fixed, summary, table } from './lib/stats.mjs';
-import { QEMU_ARGS, prefixed, serviceTime, watch } from './lib/vmms.mjs';
+import { QEMU_ARGS, measured, prefixed } from './lib/vmms.mjs';
 
 const MEMORY = '64M';
 const TAP = `vxbench${process.pid % 10_000}`;
@@ -42,17 +42,11 @@ function commandsFor(elf) {
 
 async function runOnce(command, source) {
   const sender = source === undefined ? undefined : spawn(source[0], source.slice(1));
-  const marks = new Map();
   try {
-    await watch(command, (byte, wall, child) => {
-      if (byte > 0x7f) marks.set(byte, { wall: Number(wall), cpu: serviceTime(child.pid) });
-    });
+    return await measured(command);
   } finally {
     sender?.kill('SIGKILL');
   }
-  const [start, end] = [marks.get(0xa1), marks.get(0xa2)];
-  if (!start || !end) throw new Error(`${command.join(' ')}: the guest did not get through`);
-  return { wall: end.wall - start.wall, cpu: end.cpu - start.cpu };
 }
 
 function withTap(use) {

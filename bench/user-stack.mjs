@@ -6,7 +6,7 @@ import { once } from 'node:events';
 import { baseline, cli, guest } from './lib/build.mjs';
 import { hasProgram, QEMU } from './lib/facts.mjs';
 import { fixed, summary, table } from './lib/stats.mjs';
-import { QEMU_ARGS, prefixed, serviceTime, watch } from './lib/vmms.mjs';
+import { QEMU_ARGS, measured, prefixed } from './lib/vmms.mjs';
 
 const MEMORY = '64M';
 const LOADS = [
@@ -31,16 +31,6 @@ const VMMS = [
   { vmm: 'QEMU slirp, segments', frames: 'segments', OFFLOAD: 0, command: qemu },
 ];
 
-async function runOnce(command) {
-  const marks = new Map();
-  await watch(command, (byte, wall, child) => {
-    if (byte > 0x7f) marks.set(byte, { wall: Number(wall), cpu: serviceTime(child.pid) });
-  });
-  const [start, end] = [marks.get(0xa1), marks.get(0xa2)];
-  if (!start || !end) throw new Error(`${command.join(' ')}: the guest did not get through`);
-  return { wall: end.wall - start.wall, cpu: end.cpu - start.cpu };
-}
-
 /** Runs `use` with the port of a server. */
 async function withPeer(program, kind, use) {
   const peer = spawn(program, [kind], { stdio: ['ignore', 'pipe', 'inherit'] });
@@ -63,7 +53,7 @@ async function measure(port, { name, RECEIVE }, options) {
   );
   for (let round = 0; round < options.rounds; round++) {
     for (const { command, times } of round % 2 === 0 ? vmms : vmms.toReversed()) {
-      times.push(await runOnce(prefixed(command, options)));
+      times.push(await measured(prefixed(command, options)));
     }
   }
   const results = vmms.map(({ vmm, bytes, times }) => [

@@ -6,7 +6,7 @@ import { once } from 'node:events';
 import { rmSync } from 'node:fs';
 import { baseline, cli, guest, scratch } from './lib/build.mjs';
 import { fixed, summary, table } from './lib/stats.mjs';
-import { prefixed, serviceTime, watch } from './lib/vmms.mjs';
+import { measured, prefixed } from './lib/vmms.mjs';
 
 const LOADS = [
   { name: 'guest to host', RECEIVE: 0, peer: 'sink', alone: 'write' },
@@ -17,16 +17,6 @@ const PORT = 52;
 /** Bytes for each of `--iterations`. */
 const BYTES = 40_000;
 const LIMIT = 2e9;
-
-async function runGuest(command) {
-  const marks = new Map();
-  await watch(command, (byte, wall, child) => {
-    if (byte > 0x7f) marks.set(byte, { wall: Number(wall), cpu: serviceTime(child.pid) });
-  });
-  const [start, end] = [marks.get(0xa1), marks.get(0xa2)];
-  if (!start || !end) throw new Error(`${command.join(' ')}: the guest did not get through`);
-  return { wall: end.wall - start.wall, cpu: end.cpu - start.cpu };
-}
 
 function runAlone(command) {
   const [program, ...args] = command;
@@ -42,7 +32,7 @@ async function measure(program, { name, RECEIVE, peer, alone }, options) {
   const run = ['run', '--kernel', elf, '--boot-protocol', 'pvh', '--memory', '64M'];
   const debug = ['--debug-exit', '--debug-console', '--net', 'none', '--vsock', `path=${socket}`];
   const ways = {
-    vexit: () => runGuest(prefixed([process.execPath, cli, ...run, ...debug], options)),
+    vexit: () => measured(prefixed([process.execPath, cli, ...run, ...debug], options)),
     'C, without a guest': () =>
       runAlone(prefixed([program, alone, path, String(bytes), String(bytes)], options)),
   };

@@ -1,6 +1,6 @@
 /*
  * A driver's half of virtio-mmio (virtio 1.2, section 4.2) for bare-metal 32-bit guests in the windows of
- * vexit and of QEMU's microvm, and the marks that the benchmarks read.
+ * vexit and of QEMU's microvm, the marks that the benchmarks read, and the entry by PVH, which calls main.
  */
 typedef unsigned char u8;
 typedef unsigned short u16;
@@ -61,3 +61,12 @@ static void enable_queue(u32 index, u32 size, void *descriptors, void *available
     set(0xa0, (u32)used);
     set(0x44, 1);
 }
+
+__asm__(".section .note.pvh, \"a\", @note\n"
+        ".long 4, 4, 18\n"
+        ".asciz \"Xen\"\n"
+        ".long start\n"
+        ".text\n"
+        ".globl start\n"
+        "start: mov $0x200000, %esp\n"
+        "jmp main\n");

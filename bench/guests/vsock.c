@@ -170,12 +170,3 @@ void main(void) {
         send_bytes(BYTES);
     leave(0xa2);
 }
-
-__asm__(".section .note.pvh, \"a\", @note\n"
-        ".long 4, 4, 18\n"
-        ".asciz \"Xen\"\n"
-        ".long start\n"
-        ".text\n"
-        ".globl start\n"
-        "start: mov $0x200000, %esp\n"
-        "jmp main\n");

@@ -64,6 +64,20 @@ export function serviceTime(pid) {
   return others.reduce((sum, { ran }) => sum + ran, 0);
 }
 
+/**
+ * Runs a command whose guest marks begin and end of its work with 0xa1 and 0xa2: nanoseconds in between,
+ * by the clock and of {@link serviceTime}.
+ */
+export async function measured(command) {
+  const marks = new Map();
+  await watch(command, (byte, wall, child) => {
+    if (byte > 0x7f) marks.set(byte, { wall: Number(wall), cpu: serviceTime(child.pid) });
+  });
+  const [start, end] = [marks.get(0xa1), marks.get(0xa2)];
+  if (!start || !end) throw new Error(`${command.join(' ')}: the guest did not get through`);
+  return { wall: end.wall - start.wall, cpu: end.cpu - start.cpu };
+}
+
 /** Name and nanoseconds on a processor of every thread of a process. */
 function threadsOf(pid) {
   const task = `/proc/${pid}/task`;
