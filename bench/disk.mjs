@@ -2,8 +2,7 @@
 // under QEMU microvm with and without an I/O thread, alternated. The file is in the page cache: what
 // is compared is the way of a request through the VMM. Never in the real-time class: a vCPU and an I/O
 // thread that poll would keep the kernel's worker threads, and everybody else, off two processors.
-import { closeSync, ftruncateSync, openSync, writeSync } from 'node:fs';
-import { cli, guest, scratch } from './lib/build.mjs';
+import { cli, filledFile, guest } from './lib/build.mjs';
 import { hasProgram, QEMU } from './lib/facts.mjs';
 import { fixed, summary, table } from './lib/stats.mjs';
 import { QEMU_ARGS, measured } from './lib/vmms.mjs';
@@ -34,16 +33,6 @@ const LOADS = [
   },
 ];
 
-function disk() {
-  const file = scratch('disk.raw');
-  const fd = openSync(file, 'w');
-  const block = Buffer.alloc(2 ** 20, 'vexit');
-  ftruncateSync(fd, FILE_BYTES);
-  for (let at = 0; at < FILE_BYTES; at += block.length) writeSync(fd, block, 0, block.length, at);
-  closeSync(fd);
-  return file;
-}
-
 function commandsFor(elf, file) {
   const drive = ['-drive', `id=d0,file=${file},format=raw,if=none,cache=writeback,aio=io_uring`];
   const qemu = [QEMU, ...QEMU_ARGS, '-m', MEMORY, '-global', 'virtio-mmio.force-legacy=false'];
@@ -63,7 +52,7 @@ function commandsFor(elf, file) {
 }
 
 export async function diskSpeed(options) {
-  const file = disk();
+  const file = filledFile('disk.raw', FILE_BYTES);
   const results = {};
   for (const { name, rounds: scale, ...macros } of LOADS) {
     const rounds = Math.max(1, Math.round((options.iterations / 32) * scale));

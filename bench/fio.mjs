@@ -1,10 +1,9 @@
 // fio in a Linux guest, on a raw file in the host's page cache. Where the guest's kernel is
 // interpreted (kvm-pvm) the figures are those of its block layer and not of the device.
 import { spawnSync } from 'node:child_process';
-import { closeSync, ftruncateSync, openSync, writeSync } from 'node:fs';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { cli, dist, scratch } from './lib/build.mjs';
+import { cli, dist, filledFile } from './lib/build.mjs';
 import { fixed, table } from './lib/stats.mjs';
 
 const FILE_BYTES = 256 * 2 ** 20;
@@ -17,17 +16,6 @@ const LOADS = [
   { name: '1 MiB sequential reads, depth 4', rw: 'read', bs: '1m', depth: 4 },
   { name: '1 MiB sequential writes, depth 4', rw: 'write', bs: '1m', depth: 4 },
 ];
-
-/** A file that is all there, so that no write has to find space. */
-function disk() {
-  const file = scratch('fio.raw');
-  const fd = openSync(file, 'w');
-  const block = Buffer.alloc(2 ** 20, 'vexit');
-  ftruncateSync(fd, FILE_BYTES);
-  for (let at = 0; at < FILE_BYTES; at += block.length) writeSync(fd, block, 0, block.length, at);
-  closeSync(fd);
-  return file;
-}
 
 /** fio's arguments; one load after the other. */
 function fioArguments() {
@@ -47,7 +35,7 @@ export async function fio() {
   const root = await ensureRootDisk('debian', progress, undefined, ['fio']);
   const command = ['fio', ...fioArguments()];
   const run = ['run', '--net', 'none', '--memory', '256M'];
-  const disks = ['--disk', `${root},ro`, '--disk', disk()];
+  const disks = ['--disk', `${root},ro`, '--disk', filledFile('fio.raw', FILE_BYTES)];
   const { status, stdout, stderr } = spawnSync(
     process.execPath,
     [cli, ...run, ...disks, '--', ...command],

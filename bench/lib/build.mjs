@@ -1,6 +1,14 @@
 // Builds the C baseline and the guests on demand, outside the repository.
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  ftruncateSync,
+  mkdtempSync,
+  openSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -19,6 +27,17 @@ if (!existsSync(cli)) throw new Error(`${cli} is not built: npm run build`);
 /** A temporary file's path. */
 export function scratch(name) {
   return path.join(out, name);
+}
+
+/** A file that is all there, so that no write has to find space; `size` is whole MiB. */
+export function filledFile(name, size) {
+  const file = scratch(name);
+  const fd = openSync(file, 'w');
+  const block = Buffer.alloc(2 ** 20, 'vexit');
+  ftruncateSync(fd, size);
+  for (let at = 0; at < size; at += block.length) writeSync(fd, block, 0, block.length, at);
+  closeSync(fd);
+  return file;
 }
 
 /** Compiles bench/baseline/NAME.c; returns the program. */
