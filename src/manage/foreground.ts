@@ -2,12 +2,12 @@
  * A `vexit run --name` on a terminal: found by its name while it runs, and gone when it ends. The
  * terminal is its console, so there is no log and nothing to attach to.
  */
+import type { ProcessLock } from '../io/process-lock.js';
 import type { VirtualMachineOptions } from '../machine/config.js';
 import type { ExitReport } from '../machine/exit-report.js';
 import type { VirtualMachine } from '../machine/virtual-machine.js';
 import { ControlServer } from './control-server.js';
 import type { VmEvent } from './event-log.js';
-import { FileLock } from './file-lock.js';
 import { stopGracefully } from './graceful-stop.js';
 import { operations, type ControlledVm } from './operations.js';
 import { newConfig } from './new-config.js';
@@ -17,6 +17,7 @@ import { limitProcess } from './resources/limit-process.js';
 import type { ResourceControl } from './resources/resource-control.js';
 import { NO_RESTART } from './restart-policy.js';
 import { Store } from './store.js';
+import { tryLock } from './store-lock.js';
 import { VmDirectory } from './vm-directory.js';
 import { VexitError } from '../util/errors.js';
 
@@ -34,7 +35,7 @@ export class ForegroundVm implements ControlledVm {
     private readonly store: Store,
     readonly directory: VmDirectory,
     private readonly config: VmConfig,
-    private readonly alive: FileLock,
+    private readonly alive: ProcessLock,
     record: VmRecord,
   ) {
     this.record = record;
@@ -56,10 +57,10 @@ export class ForegroundVm implements ControlledVm {
       ...(resources === undefined ? {} : { resources }),
     });
     const record = startingRecord();
-    let alive: FileLock | undefined;
+    let alive: ProcessLock | undefined;
     try {
       const directory = await store.create(name, { config, record, durable: false }, (made) => {
-        alive = FileLock.tryAcquire(made.file('alive'));
+        alive = tryLock(made.file('alive'));
       });
       return new ForegroundVm(store, VmDirectory.pin(directory.path), config, alive!, record);
     } catch (error) {

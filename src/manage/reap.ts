@@ -1,7 +1,7 @@
 /** Brings the state of a VM up to date whose process has ended without writing it down. */
 import fs from 'node:fs';
 import { netSettings } from '../machine/device-options.js';
-import { sweepLan } from '../net/lan/join.js';
+import { clearLan } from '../net/lan/clear-lan.js';
 import { VexitError } from '../util/errors.js';
 import { bootId } from './host-identity.js';
 import { removeCgroup } from './resources/cgroup.js';
@@ -49,7 +49,7 @@ export function reap(store: Store, directory: VmDirectory, storeLocked = false):
         finishedAt: new Date().toISOString(),
         exit,
       });
-      sweepLans(directory);
+      clearLans(directory);
       const { name } = directory;
       store.events.add({ type: 'exit', name, reason: exit.reason, status: exit.status });
       removeIfAsked(store, directory, storeLocked);
@@ -62,10 +62,10 @@ export function reap(store: Store, directory: VmDirectory, storeLocked = false):
 }
 
 /** Its places on LANs, as long as it can be read which those are. */
-function sweepLans(directory: VmDirectory): void {
+function clearLans(directory: VmDirectory): void {
   try {
     for (const settings of netSettings(directory.readConfig().options)) {
-      if (settings.kind === 'lan') sweepLan(settings.lan);
+      if (settings.kind === 'lan') clearLan(settings.lan);
     }
   } catch (error) {
     if (!(error instanceof VexitError)) throw error;

@@ -6,7 +6,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { VexitError, systemCode } from '../util/errors.js';
 import { EventLog } from './event-log.js';
-import { FileLock } from './file-lock.js';
+import { lock, tryLock } from './store-lock.js';
 import { VM_NAME, checkName, randomId, stateRoot } from './paths.js';
 import { reap } from './reap.js';
 import type { VmConfig, VmRecord } from './records.js';
@@ -84,10 +84,10 @@ export class Store {
     this.makeRoot();
     const file = path.join(this.vms, `.project-${project}`);
     const busy = `another command is changing project ${project}`;
-    const lock = await FileLock.acquire(file, PROJECT_LOCK_MS, busy);
+    const held = await lock(file, PROJECT_LOCK_MS, busy);
     return () => {
       fs.rmSync(file, { force: true });
-      lock.release();
+      held.release();
     };
   }
 
@@ -143,12 +143,12 @@ export class Store {
   private async exclusive<T>(change: () => T): Promise<T> {
     this.makeRoot();
     const busy = 'another command is making or removing VMs';
-    const lock = await FileLock.acquire(path.join(this.vms, '.lock'), STORE_LOCK_MS, busy);
+    const held = await lock(path.join(this.vms, '.lock'), STORE_LOCK_MS, busy);
     try {
       this.removeUnfinished();
       return change();
     } finally {
-      lock.release();
+      held.release();
     }
   }
 
@@ -227,13 +227,13 @@ export class Store {
   /** Does nothing while another command is at work, or where this user may only read. */
   private tryExclusive(change: () => void): void {
     try {
-      const lock = FileLock.tryAcquire(path.join(this.vms, '.lock'));
-      if (lock === undefined) return;
+      const held = tryLock(path.join(this.vms, '.lock'));
+      if (held === undefined) return;
       try {
         this.removeUnfinished();
         change();
       } finally {
-        lock.release();
+        held.release();
       }
     } catch (error) {
       if (!(error instanceof VexitError)) throw error;

@@ -1,9 +1,10 @@
 /** The directory of one VM: its files by name, its two locks. */
 import fs from 'node:fs';
 import path from 'node:path';
-import { FileLock } from './file-lock.js';
+import type { ProcessLock } from '../io/process-lock.js';
 import { checkVmConfig, checkVmRecord, type VmConfig, type VmRecord } from './records.js';
 import { readJson, storing, writeJson } from './state-file.js';
+import { isLocked, lock, tryLock } from './store-lock.js';
 import { VexitError } from '../util/errors.js';
 
 /** A command that changes a VM waits so long for another one that does. */
@@ -90,33 +91,33 @@ export class VmDirectory {
 
   /** Whether the VM has a process. */
   isAlive(): boolean {
-    return FileLock.held(this.file('alive'));
+    return isLocked(this.file('alive'));
   }
 
   /** @throws VexitError ERR_BUSY when another process has it and does not end */
-  async becomeAlive(timeoutMs: number): Promise<FileLock> {
+  async becomeAlive(timeoutMs: number): Promise<ProcessLock> {
     const busy = `VM ${this.name} has a process already`;
-    return FileLock.acquire(this.file('alive'), timeoutMs, busy);
+    return lock(this.file('alive'), timeoutMs, busy);
   }
 
   /**
    * Makes sure that no other command changes the VM meanwhile.
    * @throws VexitError ERR_BUSY, ERR_NOT_FOUND when it has been removed
    */
-  async lock(): Promise<FileLock> {
+  async lock(): Promise<ProcessLock> {
     if (!fs.existsSync(this.path)) throw unknownVm(this.name);
     try {
       const busy = `another command is changing VM ${this.name}`;
-      return await FileLock.acquire(this.file('lock'), COMMAND_LOCK_MS, busy);
+      return await lock(this.file('lock'), COMMAND_LOCK_MS, busy);
     } catch (error) {
       throw fs.existsSync(this.path) ? error : unknownVm(this.name);
     }
   }
 
   /** The same, if no other command does. */
-  tryLock(): FileLock | undefined {
+  tryLock(): ProcessLock | undefined {
     try {
-      return FileLock.tryAcquire(this.file('lock'));
+      return tryLock(this.file('lock'));
     } catch {
       return undefined; // removed, or not ours to write
     }

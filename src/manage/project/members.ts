@@ -1,6 +1,6 @@
 /** The VMs of a project that are on this host, whatever its file says now. */
 import { netSettings } from '../../machine/device-options.js';
-import { removeEmptyLan } from '../../net/lan/remove-lan.js';
+import { clearLan } from '../../net/lan/clear-lan.js';
 import { VexitError } from '../../util/errors.js';
 import type { ManagedVm } from '../managed-vm.js';
 import type { ProjectMember } from '../records.js';
@@ -38,7 +38,7 @@ export function membersOf(vexit: Vexit, project: string): Map<string, Member> {
 
 /** Removes what LANs have left on the host, if nobody is on them any more. */
 export function removeLans(lans: Iterable<string>): void {
-  for (const lan of new Set(lans)) removeEmptyLan(lan);
+  for (const lan of new Set(lans)) clearLan(lan);
 }
 
 /** Waits for work on a VM, unless that has ended or gone already: then it is as it was to be. */

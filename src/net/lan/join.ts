@@ -2,22 +2,13 @@
  * Becoming a member of a LAN: a host number, a name and a card's address that nobody else has, and
  * the socket that other members connect to. All of it goes with the process, however that ends.
  */
-import {
-  closeSync,
-  constants as fs,
-  fstatSync,
-  openSync,
-  readdirSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeSync,
-} from 'node:fs';
+import { closeSync, constants as fs, openSync, renameSync, rmSync, writeSync } from 'node:fs';
 import path from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { ProcessLock } from '../../io/process-lock.js';
 import { native } from '../../kvm/native.js';
 import { VexitError, errorMessage, systemCode } from '../../util/errors.js';
 import { DEFAULT_MTU } from '../options.js';
+import { sweep } from './clear-lan.js';
 import {
   checkLanOptions,
   FIRST_HOST,
@@ -27,8 +18,8 @@ import {
   preferredIdentity,
   type LanNetOptions,
 } from './lan-options.js';
-import { lanDirectory, lanPath } from './lan-place.js';
-import { hosts, leaseHost, leasePath, readLease, socketPath, type Lease } from './leases.js';
+import { lanDirectory, lanPath, lockPath } from './lan-place.js';
+import { hosts, leasePath, readLease, socketPath, type Lease } from './leases.js';
 
 /** A place on a LAN. Plain data, for the thread that serves the interface. */
 export interface LanPlace {
@@ -49,7 +40,6 @@ export interface Membership {
 }
 
 const LOCK_MS = 5000;
-const LOCK_POLL_MS = 5;
 const MOST_TRIES = 100;
 /** As many as there are members at most. */
 const BACKLOG = 256;
@@ -58,67 +48,21 @@ function fail(message: string, hint: string): never {
   throw new VexitError('ERR_CONFIG', message, hint);
 }
 
-/** Whether a descriptor still is that of the file with this path: who removes a LAN removes it. */
-function isStill(fd: number, file: string): boolean {
-  return statSync(file, { throwIfNoEntry: false })?.ino === fstatSync(fd).ino;
-}
-
 /** Makes the directory of a LAN, and locks it against others who join: they look, then make files. */
-async function openLan(lan: string): Promise<{ directory: string; lock: number }> {
-  for (let tries = 0; ; tries++) {
+async function openLan(lan: string): Promise<{ directory: string; lock: ProcessLock }> {
+  for (let tries = 0; tries < MOST_TRIES; tries++) {
     const directory = lanDirectory(lan);
     try {
-      const lock = await lockDirectory(directory);
-      if (isStill(lock, path.join(directory, 'lock'))) return { directory, lock };
-      closeSync(lock);
+      const lock = await ProcessLock.acquire(lockPath(directory), LOCK_MS);
+      if (lock !== undefined) return { directory, lock };
     } catch (error) {
-      // It was removed between the two calls.
-      if (systemCode(error) !== 'ENOENT') throw error;
+      // The directory was removed between the two calls.
+      if (systemCode(error) === 'ENOENT') continue;
+      throw error;
     }
-    if (tries === MOST_TRIES) fail(`LAN ${lan} is removed again and again`, 'name another LAN');
+    fail(`the LAN in ${directory} is being joined by a process that hangs`, 'end that process');
   }
-}
-
-async function lockDirectory(directory: string): Promise<number> {
-  const flags = fs.O_RDWR | fs.O_CREAT | fs.O_NOFOLLOW;
-  const fd = openSync(path.join(directory, 'lock'), flags, 0o600);
-  const end = Date.now() + LOCK_MS;
-  while (!native().fileLock(fd, true)) {
-    if (Date.now() > end) {
-      closeSync(fd);
-      fail(`the LAN in ${directory} is being joined by a process that hangs`, 'end that process');
-    }
-    await sleep(LOCK_POLL_MS);
-  }
-  return fd;
-}
-
-/** Removes what processes have left that ended without doing so. */
-function sweep(directory: string): void {
-  const alive = new Set(hosts(directory).filter((host) => readLease(directory, host)));
-  for (const file of readdirSync(directory)) {
-    if (file === 'lock') continue;
-    const host = leaseHost(file.replace(/\.sock$/, '.lease'));
-    if (host === undefined || !alive.has(host)) rmSync(path.join(directory, file), { force: true });
-  }
-}
-
-/**
- * Removes what members of a LAN have left that were killed, unless somebody is joining it just now: who
- * joins does the same.
- */
-export function sweepLan(lan: string): void {
-  try {
-    const directory = lanPath(lan);
-    const lock = openSync(path.join(directory, 'lock'), fs.O_RDWR | fs.O_NOFOLLOW);
-    try {
-      if (native().fileLock(lock, true)) sweep(directory);
-    } finally {
-      closeSync(lock);
-    }
-  } catch {
-    // No LAN of this name any more, or none of this user's.
-  }
+  return fail(`LAN ${lan} is removed again and again`, 'name another LAN');
 }
 
 /** A host number that is free: the preferred one, or the next. */
@@ -237,7 +181,7 @@ export async function joinLan(
   if (mac !== undefined && parseStation(mac) === undefined) {
     return fail(`${mac} is not a unicast MAC address`, 'write it as 52:54:00:12:34:56');
   }
-  let lock: number | undefined;
+  let lock: ProcessLock | undefined;
   try {
     const open = await openLan(lan);
     lock = open.lock;
@@ -246,6 +190,6 @@ export async function joinLan(
     if (error instanceof VexitError) throw error;
     return fail(`cannot join LAN ${lan}: ${errorMessage(error)}`, `look at ${lanPath(lan)}`);
   } finally {
-    if (lock !== undefined) closeSync(lock);
+    lock?.release();
   }
 }

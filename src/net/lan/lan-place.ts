@@ -7,6 +7,9 @@ import { VexitError, errorMessage } from '../../util/errors.js';
 const ADDRESS_BYTES = 107;
 const LONGEST_SOCKET = '254.sock';
 
+/** Who joins or clears a LAN locks this file of its directory. */
+export const LOCK_NAME = 'lock';
+
 function userId(): number {
   return process.getuid?.() ?? 0;
 }
@@ -56,6 +59,11 @@ function makePrivate(directory: string): void {
 /** Where a LAN is if it is there. */
 export function lanPath(lan: string): string {
   return path.join(runtimeDirectory(), 'vexit', 'lan', lan);
+}
+
+/** Of a LAN's directory. */
+export function lockPath(directory: string): string {
+  return path.join(directory, LOCK_NAME);
 }
 
 /**

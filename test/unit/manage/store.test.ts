@@ -4,7 +4,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { EventLog } from '../../../src/manage/event-log';
-import { FileLock } from '../../../src/manage/file-lock';
+import { isLocked, lock as lockFile, tryLock } from '../../../src/manage/store-lock';
 import { newConfig } from '../../../src/manage/new-config';
 import { NEW_RECORD, type VmRecord } from '../../../src/manage/records';
 import { readJson, writeJson } from '../../../src/manage/state-file';
@@ -137,15 +137,15 @@ describe('processes that have been killed', () => {
 describe('locks', () => {
   test('the second waits for the first, and asking does not take the lock', async () => {
     const file = path.join(path.dirname(root), 'lock');
-    expect(FileLock.held(file)).toBe(false);
-    const first = FileLock.tryAcquire(file)!;
-    expect(FileLock.held(file)).toBe(true);
-    expect(FileLock.tryAcquire(file)).toBeUndefined();
-    await expect(FileLock.acquire(file, 20, 'busy')).rejects.toMatchObject({ code: 'ERR_BUSY' });
-    const second = FileLock.acquire(file, 60_000, 'busy');
+    expect(isLocked(file)).toBe(false);
+    const first = tryLock(file)!;
+    expect(isLocked(file)).toBe(true);
+    expect(tryLock(file)).toBeUndefined();
+    await expect(lockFile(file, 20, 'busy')).rejects.toMatchObject({ code: 'ERR_BUSY' });
+    const second = lockFile(file, 60_000, 'busy');
     first.release();
     (await second).release();
-    expect(FileLock.held(file)).toBe(false);
+    expect(isLocked(file)).toBe(false);
   });
 
   test('who waited for a VM that has been removed does not get it', async () => {
@@ -167,7 +167,7 @@ describe('locks', () => {
       process.kill(process.pid, 'SIGKILL');`;
     const { stdout } = spawnSync(process.execPath, ['-e', script, file], { encoding: 'utf8' });
     expect(stdout).toBe('true');
-    expect(FileLock.held(file)).toBe(false);
+    expect(isLocked(file)).toBe(false);
   });
 });
 
