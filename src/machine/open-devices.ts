@@ -127,9 +127,9 @@ class Opener {
     this.specs.push({ kind: 'fs', options: { tag }, source });
   }
 
-  private async vsock(options: VsockSettings): Promise<void> {
+  private vsock(options: VsockSettings): void {
     const checked = checkVsock(options);
-    const { path, release } = await claimVsock(checked);
+    const { path, release } = claimVsock(checked);
     this.undo.push(release);
     this.specs.push({ kind: 'vsock', options: { cid: checked.cid, path } });
   }
@@ -167,7 +167,7 @@ class Opener {
     const balloon = settings(options.balloon);
     if (balloon !== undefined) this.specs.push({ kind: 'balloon', options: balloon });
     const vsock = settings(options.vsock);
-    if (vsock !== undefined) await this.vsock(vsock);
+    if (vsock !== undefined) this.vsock(vsock);
     for (const device of options.devices ?? []) {
       this.specs.push({ kind: 'module', options: device });
     }

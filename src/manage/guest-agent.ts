@@ -13,6 +13,7 @@ import { dialGuest } from '../machine/vsock/dial.js';
 import { VexitError, systemCode } from '../util/errors.js';
 import type { VmConfig } from './records.js';
 import type { VmDirectory } from './vm-directory.js';
+import { askedVsockPath } from './vsock-place.js';
 
 /** How long a guest may take to have its agent: slow ones boot that long. */
 const READY_MS = 120_000;
@@ -26,32 +27,14 @@ export function withAgent(options: VirtualMachineOptions): VirtualMachineOptions
   return { ...options, agent: true };
 }
 
-/** Where the options want the socket; undefined when they do not say. */
-function askedPath({ vsock }: VirtualMachineOptions): string | undefined {
-  return typeof vsock === 'object' ? vsock.path : undefined;
-}
-
-/** The same options with the socket of virtio-vsock, if there is to be one, in the VM's directory. */
-export function withVsockPlace(
-  options: VirtualMachineOptions,
-  directory: VmDirectory,
-): VirtualMachineOptions {
-  const vsock = vsockDevice(options);
-  if (vsock === false || askedPath(options) !== undefined) return options;
-  return {
-    ...options,
-    vsock: { ...(vsock === true ? {} : vsock), path: directory.vsockSocket },
-  };
-}
-
 /** One attempt. The path goes by a descriptor of the directory, as that of the control socket. */
 async function dial(
   directory: VmDirectory,
-  { options, directory: base }: VmConfig,
+  config: VmConfig,
   signal: AbortSignal,
 ): Promise<Socket | undefined> {
-  const asked = askedPath(options);
-  if (asked !== undefined) return dialGuest(path.resolve(base, asked), AGENT_PORT, { signal });
+  const asked = askedVsockPath(config);
+  if (asked !== undefined) return dialGuest(asked, AGENT_PORT, { signal });
   let fd: number;
   try {
     fd = fs.openSync(directory.path, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY);

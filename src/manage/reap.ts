@@ -1,6 +1,7 @@
 /** Brings the state of a VM up to date whose process has ended without writing it down. */
 import fs from 'node:fs';
 import { netSettings } from '../machine/device-options.js';
+import { removeAbandonedSocket } from '../machine/vsock/socket-paths.js';
 import { clearLan } from '../net/lan/clear-lan.js';
 import { VexitError } from '../util/errors.js';
 import { bootId } from './host-identity.js';
@@ -8,6 +9,7 @@ import { removeCgroup } from './resources/cgroup.js';
 import { isActive, type VmExit, type VmRecord } from './records.js';
 import type { Store } from './store.js';
 import type { VmDirectory } from './vm-directory.js';
+import { askedVsockPath } from './vsock-place.js';
 
 /** 128 + SIGKILL, as shells and container tools say it. */
 export const KILLED_STATUS = 137;
@@ -49,7 +51,7 @@ export function reap(store: Store, directory: VmDirectory, storeLocked = false):
         finishedAt: new Date().toISOString(),
         exit,
       });
-      clearLans(directory);
+      clearElsewhere(directory);
       const { name } = directory;
       store.events.add({ type: 'exit', name, reason: exit.reason, status: exit.status });
       removeIfAsked(store, directory, storeLocked);
@@ -61,10 +63,13 @@ export function reap(store: Store, directory: VmDirectory, storeLocked = false):
   }
 }
 
-/** Its places on LANs, as long as it can be read which those are. */
-function clearLans(directory: VmDirectory): void {
+/** What the process has left elsewhere, as long as it can be read where that is. */
+function clearElsewhere(directory: VmDirectory): void {
   try {
-    for (const settings of netSettings(directory.readConfig().options)) {
+    const config = directory.readConfig();
+    const vsock = askedVsockPath(config);
+    if (vsock !== undefined) removeAbandonedSocket(vsock);
+    for (const settings of netSettings(config.options)) {
       if (settings.kind === 'lan') clearLan(settings.lan);
     }
   } catch (error) {

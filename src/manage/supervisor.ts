@@ -10,7 +10,6 @@ import { VexitError, errorMessage } from '../util/errors.js';
 import { ConsoleHub } from './console-hub.js';
 import type { ConsoleLog } from './console-log.js';
 import type { VmEvent } from './event-log.js';
-import { withVsockPlace } from './guest-agent.js';
 import { stopGracefully } from './graceful-stop.js';
 import { checkHealth, type FullHealthCheck } from './health/health-check.js';
 import { HealthMonitor } from './health/health-monitor.js';
@@ -28,6 +27,7 @@ import {
 import { RestartCounter, type RestartPolicy } from './restart-policy.js';
 import type { Store } from './store.js';
 import type { VmDirectory } from './vm-directory.js';
+import { withVsockPlace } from './vsock-place.js';
 
 /** How long the guest has to power off after its command has ended. */
 const POWER_OFF_GRACE_MS = 2000;

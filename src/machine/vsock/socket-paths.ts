@@ -1,8 +1,8 @@
 /** Where the unix sockets of virtio-vsock are, and whether they can be there. */
-import { lstatSync, mkdtempSync, statSync, unlinkSync, type Stats } from 'node:fs';
-import { connect } from 'node:net';
+import { closeSync, lstatSync, mkdtempSync, statSync, unlinkSync, type Stats } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { native } from '../../kvm/native.js';
 import { VexitError, errorMessage, systemCode } from '../../util/errors.js';
 
 /** `sun_path` without its end. */
@@ -46,23 +46,34 @@ function lstatIfThere(file: string): Stats | undefined {
   }
 }
 
-/** True when somebody listens on a socket. */
-function isAlive(file: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(file);
-    socket.once('connect', () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.once('error', (error) => resolve(systemCode(error) !== 'ECONNREFUSED'));
-  });
+/**
+ * True when the program has gone whose socket this was. The kernel says so before it compares the
+ * kinds of the sockets, and connects no packet socket to one for streams: who listens does not notice.
+ */
+function isAbandoned(file: string): boolean {
+  try {
+    closeSync(native().packetConnect(file, 0));
+    return false;
+  } catch (error) {
+    return systemCode(error) === 'ECONNREFUSED';
+  }
+}
+
+/** Removes a socket of this user's whose program has gone; leaves anything else alone. */
+export function removeAbandonedSocket(file: string): void {
+  try {
+    const found = lstatSync(file);
+    if (found.isSocket() && found.uid === process.getuid?.() && isAbandoned(file)) unlinkSync(file);
+  } catch {
+    // Not there, or not ours to remove.
+  }
 }
 
 /**
- * Makes sure that a socket can be made at a path: removes one of this user's that nobody listens on.
+ * Makes sure that a socket can be made at a path: removes one of this user's whose program has gone.
  * @throws VexitError ERR_CONFIG
  */
-export async function claimSocketPath(file: string): Promise<void> {
+export function claimSocketPath(file: string): void {
   const directory = path.dirname(path.resolve(file));
   if (statSync(directory, { throwIfNoEntry: false })?.isDirectory() !== true) {
     throw new VexitError('ERR_CONFIG', `${directory} is not a directory`, 'make it first');
@@ -72,7 +83,7 @@ export async function claimSocketPath(file: string): Promise<void> {
   if (!found.isSocket()) {
     throw new VexitError('ERR_CONFIG', `${file} exists and is no socket`, 'give another path');
   }
-  if (await isAlive(file)) {
+  if (!isAbandoned(file)) {
     throw new VexitError('ERR_CONFIG', `${file} is in use by another program`, 'give another path');
   }
   if (found.uid !== process.getuid?.()) {

@@ -58,7 +58,7 @@ export class VsockHost implements HostSide {
   async listen(port: number, { allowHalfOpen = false }: VsockListenOptions = {}): Promise<Server> {
     checkPort(port);
     const file = hostPortPath(this.path, port);
-    await claimSocketPath(file);
+    claimSocketPath(file);
     const server = createServer({ allowHalfOpen });
     try {
       server.listen(file);

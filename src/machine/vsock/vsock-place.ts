@@ -15,10 +15,10 @@ export interface VsockPlace {
  * Finds the place of a device's socket.
  * @throws VexitError ERR_CONFIG
  */
-export async function claimVsock(config: VsockConfig): Promise<VsockPlace> {
+export function claimVsock(config: VsockConfig): VsockPlace {
   if (config.path !== undefined) {
     const file = path.resolve(config.path);
-    await claimSocketPath(file);
+    claimSocketPath(file);
     return { path: file, release: () => undefined };
   }
   const directory = makePrivateDirectory();

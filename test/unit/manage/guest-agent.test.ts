@@ -3,9 +3,10 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { parseGuestPath } from '../../../src/cli/manage/copy-files';
-import { agentOf, withAgent, withVsockPlace } from '../../../src/manage/guest-agent';
+import { agentOf, withAgent } from '../../../src/manage/guest-agent';
 import { newConfig } from '../../../src/manage/new-config';
 import { VmDirectory } from '../../../src/manage/vm-directory';
+import { withVsockPlace } from '../../../src/manage/vsock-place';
 
 let root: string;
 let directory: VmDirectory;

@@ -1,15 +1,19 @@
 /** The state directory: names, locks, what killed processes leave, and what cannot be used. */
 import { spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import fs from 'node:fs';
+import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
+import { ProcessLock } from '../../../src/io/process-lock';
 import { EventLog } from '../../../src/manage/event-log';
-import { isLocked, lock as lockFile, tryLock } from '../../../src/manage/store-lock';
 import { newConfig } from '../../../src/manage/new-config';
 import { NEW_RECORD, type VmRecord } from '../../../src/manage/records';
 import { readJson, writeJson } from '../../../src/manage/state-file';
 import { Store } from '../../../src/manage/store';
+import { isLocked, lock as lockFile, tryLock } from '../../../src/manage/store-lock';
 import type { VmDirectory } from '../../../src/manage/vm-directory';
+import { joinLan } from '../../../src/net/lan/join';
 import { VexitError } from '../../../src/util/errors';
 
 let root: string;
@@ -105,6 +109,83 @@ describe('processes that have been killed', () => {
       expect(fs.existsSync(made.socket)).toBe(false);
     },
   );
+
+  describe('what they have left outside their directories goes', () => {
+    const runtime = process.env.XDG_RUNTIME_DIR;
+    let place: string;
+    beforeEach(() => {
+      place = path.dirname(root);
+      process.env.XDG_RUNTIME_DIR = place;
+    });
+    afterEach(() => {
+      if (runtime === undefined) delete process.env.XDG_RUNTIME_DIR;
+      else process.env.XDG_RUNTIME_DIR = runtime;
+    });
+
+    /** A VM that was killed on a LAN, with a vsock socket at a path of the user's. */
+    async function killed(): Promise<{ lan: string; vsock: string }> {
+      const { leave, place: left } = await joinLan({ kind: 'lan', lan: 'demo' }, 'web');
+      const lease = path.join(left.directory, `${left.host}.lease`);
+      const text = fs.readFileSync(lease);
+      leave();
+      fs.writeFileSync(lease, text);
+      const options = {
+        memory: '16M',
+        net: { kind: 'lan', lan: 'demo' },
+        vsock: { path: 'web.sock' },
+      } as const;
+      const config = newConfig({ options, autoRemove: false, directory: place });
+      const record = { version: 1, status: 'running', restarts: 0 } as const;
+      await Store.open(root).create('web', { config, record });
+      return { lan: left.directory, vsock: path.join(place, 'web.sock') };
+    }
+
+    async function listen(file: string): Promise<net.Server> {
+      const server = net.createServer().listen(file);
+      await once(server, 'listening');
+      return server;
+    }
+
+    test('a LAN that nobody is on, and a socket that nobody listens on', async () => {
+      const { lan, vsock } = await killed();
+      const server = await listen(path.join(place, 'first'));
+      fs.linkSync(path.join(place, 'first'), vsock);
+      await new Promise((resolve) => server.close(resolve));
+      Store.open(root).find('web');
+      expect(fs.existsSync(lan)).toBe(false);
+      expect(fs.existsSync(vsock)).toBe(false);
+    });
+
+    test('a LAN of others stays, and whatever else is at the path', async () => {
+      const { lan, vsock } = await killed();
+      const { leave, place: other } = await joinLan({ kind: 'lan', lan: 'demo' }, 'db');
+      const server = await listen(vsock);
+      let connections = 0;
+      server.on('connection', () => connections++);
+      try {
+        Store.open(root).find('web');
+        expect(fs.readdirSync(lan).sort()).toEqual(
+          [`${other.host}.lease`, `${other.host}.sock`, 'lock'].sort(),
+        );
+        expect(fs.statSync(vsock).isSocket()).toBe(true);
+        await new Promise((resolve) => setTimeout(resolve, 20));
+        expect(connections).toBe(0);
+      } finally {
+        leave();
+        server.close();
+      }
+    });
+
+    test('a LAN that somebody joins just now, and a file at the path, stay', async () => {
+      const { lan, vsock } = await killed();
+      fs.writeFileSync(vsock, 'mine');
+      const lock = ProcessLock.tryAcquire(path.join(lan, 'lock'))!;
+      Store.open(root).find('web');
+      expect(fs.existsSync(path.join(lan, 'lock'))).toBe(true);
+      expect(fs.readFileSync(vsock, 'utf8')).toBe('mine');
+      lock.release();
+    });
+  });
 
   test('after a reboot of the host the reason is that', async () => {
     await create('web', { version: 1, status: 'running', restarts: 0, bootId: 'another' });
