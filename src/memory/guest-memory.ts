@@ -220,15 +220,18 @@ export class GuestMemory {
     );
   }
 
-  /** Bulk I/O has gone to or from a range: memory that much of it goes to gets huge pages. */
-  transferred(address: GuestAddress, length: number): void {
+  /**
+   * Bulk I/O has gone to or from a range: memory that much of it goes to gets huge pages.
+   * @param times how many ranges like this one it stands for
+   */
+  transferred(address: GuestAddress, length: number, times = 1): void {
     const region = this.regionOf(address, length);
     if (region === undefined) return;
     const { id } = this.descriptor;
     this.hugePages ??= new HugePages(this.size, (offset, done) =>
       native().memoryCollapse(id, offset, done),
     );
-    this.hugePages.transferred(region.offset + address - region.start, length);
+    this.hugePages.transferred(region.offset + address - region.start, length, times);
   }
 
   /** Gives whole pages back to the host; the guest reads zeroes there. */

@@ -38,8 +38,11 @@ export class HugePages {
     this.worth = new Float64Array(chunks).fill(WORTH);
   }
 
-  /** I/O has gone to or from [offset, offset + length) of guest memory. */
-  transferred(offset: number, length: number): void {
+  /**
+   * I/O has gone to or from [offset, offset + length) of guest memory.
+   * @param times how many pieces like this one it stands for
+   */
+  transferred(offset: number, length: number, times = 1): void {
     if (this.impossible) return;
     const { bytes, worth } = this;
     const end = offset + length;
@@ -47,7 +50,7 @@ export class HugePages {
       const chunk = Math.floor(at / HUGE_PAGE);
       if (chunk >= bytes.length) return;
       const next = Math.min(end, (chunk + 1) * HUGE_PAGE);
-      bytes[chunk]! += next - at;
+      bytes[chunk]! += (next - at) * times;
       at = next;
       if (bytes[chunk]! >= worth[chunk]! && !this.busy) this.attempt(chunk);
     }

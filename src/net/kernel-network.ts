@@ -9,6 +9,10 @@ import type { NetBackend, NetOffloads } from './net-backend.js';
 export const BATCH_FRAMES = 64;
 /** Buffers of one batch: a long frame takes many. */
 export const BATCH_BUFFERS = 256;
+/** Bytes from which on a frame counts as bulk I/O, see `HugePages`. */
+export const BULK_FRAME = 16_384;
+/** Numbers of samples stay small integers. */
+export const SAMPLE_MASK = 0xffff;
 /** Entries of `struct iovec` for one batch. */
 const BATCH_SEGMENTS = 2048;
 /** Words of one `struct iovec`. */

@@ -53,6 +53,13 @@ describe('HugePages', () => {
     expect(collapser.offsets).toEqual([HUGE_PAGE, 0, 2 * HUGE_PAGE]);
   });
 
+  test('a piece that stands for others counts for them', () => {
+    pages.transferred(2 * HUGE_PAGE + 8192, 4096, WORTH / 4096 - 1);
+    expect(collapser.offsets).toEqual([]);
+    pages.transferred(2 * HUGE_PAGE, 2048, 2);
+    expect(collapser.offsets).toEqual([2 * HUGE_PAGE]);
+  });
+
   test.each([0, ENODATA])('the next attempt takes eight times as much, after %d', (result) => {
     transfer(0, HUGE_PAGE, WORTH);
     collapser.done(result);

@@ -180,6 +180,18 @@ test('CVE-2015-7295: without buffers the network is not watched, and a kick goes
   expect(bench.network.watched[0]).toBe(true);
 });
 
+test('a turn that uses up the buffers does not watch the network in vain', () => {
+  const bench = new Bench().up(MergeableBuffers);
+  bench.buffers([1600]);
+  bench.network.frames = 10;
+  bench.network.port.readable();
+  expect(bench.rings[0]!.take()).toHaveLength(1);
+  expect(bench.network.watched[0]).toBe(false);
+  bench.buffers(Array.from({ length: 30 }, () => 1600));
+  expect(bench.rings[0]!.take()).toHaveLength(9);
+  expect(bench.network.watched[0]).toBe(true);
+});
+
 test('F6: errors of reading are logged, and no reason to stop', () => {
   const bench = new Bench().up(MergeableBuffers);
   bench.buffers([1600, 1600]);

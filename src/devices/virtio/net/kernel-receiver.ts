@@ -9,6 +9,8 @@ import { plainMeta, type GuestFrame } from '../../../net/net-backend.js';
 import {
   BATCH_BUFFERS,
   BATCH_FRAMES,
+  BULK_FRAME,
+  SAMPLE_MASK,
   ReadBatch,
   SEGMENT_WORDS,
   type KernelNetwork,
@@ -46,6 +48,7 @@ export class KernelReceiver {
   private parked = 0;
   /** Buffers to take for the next batch. */
   private wanted = 1;
+  private sample = 0;
 
   constructor(
     private readonly host: KernelPairHost,
@@ -80,9 +83,13 @@ export class KernelReceiver {
         host.readFailed(count);
         return Filled.Wait;
       }
-      const room = this.finish(queue, count);
-      if (!room) return Filled.Wait;
-      if (!limited || count === 0) return Filled.Watch;
+      const offered = batch.count;
+      const used = this.finish(queue, count);
+      if (used < 0) return Filled.Wait;
+      // Buffers that are left say that there are no more frames. Otherwise the queue is looked at once
+      // more: to wait for it costs less than to watch the network and to be called in vain.
+      if (!limited && used < offered && count < BATCH_FRAMES) return Filled.Watch;
+      if (count === 0) return Filled.Watch;
     }
   }
 
@@ -109,8 +116,8 @@ export class KernelReceiver {
     return true;
   }
 
-  /** Gives frames to the driver; false when one has to wait for room. */
-  private finish(queue: VirtQueue, count: number): boolean {
+  /** Gives frames to the driver: how many buffers that took, or -1 when one has to wait for room. */
+  private finish(queue: VirtQueue, count: number): number {
     const { batch } = this;
     const { frames } = batch;
     const offloads = this.host.guestOffloads;
@@ -138,11 +145,12 @@ export class KernelReceiver {
         break;
       }
       this.deliver(queue, used, buffers, bytes);
+      if (bytes >= BULK_FRAME) this.noteBulk(used, buffers);
       used += buffers;
     }
     this.putBack(queue, used);
     this.adapt(used, whole);
-    return whole || this.deliverParked(queue);
+    return whole || this.deliverParked(queue) ? used : -1;
   }
 
   /** Twice what was needed, so that a burst finds room and a single frame is no work. */
@@ -163,6 +171,15 @@ export class KernelReceiver {
     const { placed } = this;
     placed.copyHead(first, Math.min(bytes, HEAD_BYTES));
     return this.host.wants(placed.head, HEADER_BYTES, bytes);
+  }
+
+  /** Reports one buffer of a long frame for all of them: each in its turn. */
+  private noteBulk(first: number, buffers: number): void {
+    const { batch } = this;
+    const buffer = first + (this.sample % buffers);
+    this.sample = (this.sample + 1) & SAMPLE_MASK;
+    const address = batch.addresses[batch.buffers[3 * buffer]!]!;
+    this.host.context.ram.transferred(address, batch.bufferBytes(buffer), buffers);
   }
 
   /** Gives the buffers of a frame to the driver. */

@@ -1,7 +1,14 @@
 /** The transmit queue of a pair whose network is the host's kernel: batches of its chains. */
 import { plainMeta } from '../../../net/net-backend.js';
-import { HEAD_STRIDE, WriteBatch, type KernelNetwork } from '../../../net/kernel-network.js';
+import {
+  BULK_FRAME,
+  HEAD_STRIDE,
+  SAMPLE_MASK,
+  WriteBatch,
+  type KernelNetwork,
+} from '../../../net/kernel-network.js';
 import type { DescriptorChain } from '../queue/descriptor-chain.js';
+import type { ReadableSegments } from '../queue/segments.js';
 import type { VirtQueue } from '../queue/virt-queue.js';
 import type { KernelPairHost } from './kernel-pair.js';
 import { cleanHeader, readHeader, type TxOffloads } from './net-header.js';
@@ -22,6 +29,7 @@ export class KernelSender {
   private readonly lengths = new Uint32Array(this.views.length);
   private readonly meta = plainMeta();
   private readonly chain: DescriptorChain;
+  private sample = 0;
 
   constructor(
     private readonly host: KernelPairHost,
@@ -68,12 +76,21 @@ export class KernelSender {
       this.tokens[i] = chain.token;
       this.lengths[i] = length;
       if (this.takeHeader(offloads) && linkUp) {
+        if (length >= BULK_FRAME) this.noteBulk(readable);
         batch.add(readable.iovecs(batch.segments, batch.nextWord));
       } else {
         batch.addRefused();
       }
     }
     return false;
+  }
+
+  /** Reports one piece of a long frame for all of them: each in its turn. */
+  private noteBulk(readable: ReadableSegments): void {
+    const { count } = readable;
+    const piece = this.sample % count;
+    this.sample = (this.sample + 1) & SAMPLE_MASK;
+    this.host.context.ram.transferred(readable.address(piece), readable.size(piece), count);
   }
 
   /** Copies and checks the header of the chain; false when the frame is not to be sent. */

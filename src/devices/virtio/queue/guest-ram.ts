@@ -17,7 +17,7 @@ export interface RamSource {
   /** Gives whole pages back to the host; the guest reads zeroes there. */
   discard(address: GuestAddress, length: number): void;
   /** Takes note of bulk I/O to or from a range; see `HugePages`. */
-  transferred?(address: GuestAddress, length: number): void;
+  transferred?(address: GuestAddress, length: number, times?: number): void;
 }
 
 /** A piece of RAM that one ArrayBuffer covers. */
@@ -95,9 +95,12 @@ export class GuestRam {
     this.source.discard(address, length);
   }
 
-  /** Tells that bulk I/O has gone to or from a range. */
-  transferred(address: GuestAddress, length: number): void {
-    this.source.transferred?.(address, length);
+  /**
+   * Tells that bulk I/O has gone to or from a range.
+   * @param times how many ranges like this one it stands for
+   */
+  transferred(address: GuestAddress, length: number, times = 1): void {
+    this.source.transferred?.(address, length, times);
   }
 
   /** The window that holds an address. */
