@@ -1,4 +1,4 @@
-// npm run bench -- [exit] [startup] [boot] [memory] [io] [disk] [net] [user] [vsock] [fio] [--rounds N] [--iterations N] [--fifo] [--json FILE]
+// npm run bench -- [exit] [startup] [boot] [memory] [io] [disk] [net] [user] [vsock] [fs] [fio] [--rounds N] [--iterations N] [--fifo] [--json FILE]
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { factsLine, machineFacts } from './lib/facts.mjs';
@@ -12,6 +12,7 @@ const SECTIONS = {
   net: async (options) => (await import('./net.mjs')).netSpeed(options),
   user: async (options) => (await import('./user-stack.mjs')).userStack(options),
   vsock: async (options) => (await import('./vsock.mjs')).vsockSpeed(options),
+  fs: async (options) => (await import('./fs.mjs')).fsSpeed(options),
   io: async (options) => (await import('./io.mjs')).io(options),
   fio: async () => (await import('./fio.mjs')).fio(),
 };

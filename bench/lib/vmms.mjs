@@ -65,17 +65,31 @@ export function serviceTime(pid) {
 }
 
 /**
- * Runs a command whose guest marks begin and end of its work with 0xa1 and 0xa2: nanoseconds in between,
- * by the clock and of {@link serviceTime}.
+ * Runs a command whose guest marks begin and end of its work with 0xa1 and 0xa2, once or more times:
+ * nanoseconds in between, by the clock and of what `spent` says of its process.
  */
-export async function measured(command) {
-  const marks = new Map();
-  await watch(command, (byte, wall, child) => {
-    if (byte > 0x7f) marks.set(byte, { wall: Number(wall), cpu: serviceTime(child.pid) });
+export async function measuredEach(command, spent = serviceTime) {
+  const times = [];
+  let start;
+  let ended = true;
+  await watch(command, (byte, now, child) => {
+    if (byte !== 0xa1 && byte !== 0xa2) return;
+    const wall = Number(now);
+    const cpu = spent(child.pid);
+    ended = byte === 0xa2;
+    if (ended && start) times.push({ wall: wall - start.wall, cpu: cpu - start.cpu });
+    start = ended ? undefined : { wall, cpu };
   });
-  const [start, end] = [marks.get(0xa1), marks.get(0xa2)];
-  if (!start || !end) throw new Error(`${command.join(' ')}: the guest did not get through`);
-  return { wall: end.wall - start.wall, cpu: end.cpu - start.cpu };
+  if (!ended || times.length === 0) {
+    throw new Error(`${command.join(' ')}: the guest did not get through`);
+  }
+  return times;
+}
+
+/** The same of a guest that marks one piece of work. */
+export async function measured(command) {
+  const [time] = await measuredEach(command);
+  return time;
 }
 
 /** Name and nanoseconds on a processor of every thread of a process. */
