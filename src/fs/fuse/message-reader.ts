@@ -14,10 +14,16 @@ const NUL = 0;
 const DOT = 0x2e;
 const SLASH = 0x2f;
 
+/** The memory of a buffer as words; it begins at one, and does not end within one. */
+export function wordsOf(bytes: Uint8Array): Uint32Array {
+  return new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
+}
+
 /** Decoder of headers and bodies. Accessors throw EINVAL when the guest has sent less. */
 export class MessageReader {
   private readonly bytes = Buffer.alloc(IN_HEADER_BYTES + BODY_LIMIT);
   private readonly view = new DataView(this.bytes.buffer, this.bytes.byteOffset);
+  private readonly words = wordsOf(this.bytes);
   private readonly utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
   private end = 0;
   /** Where the last string ended. */
@@ -33,7 +39,7 @@ export class MessageReader {
   readHeader(request: FuseRequest): boolean {
     const { source } = request;
     const total = source.length;
-    this.end = source.read(this.bytes, 0, IN_HEADER_BYTES);
+    this.end = source.read(this.bytes, 0, IN_HEADER_BYTES, this.words);
     request.opcode = 0;
     request.uniqueLow = 0;
     request.uniqueHigh = 0;
@@ -53,7 +59,7 @@ export class MessageReader {
   readBody(request: FuseRequest, limit = BODY_LIMIT): void {
     const { source } = request;
     if (limit === BODY_LIMIT && source.length > limit) throw fsError('ENAMETOOLONG');
-    this.end = IN_HEADER_BYTES + source.read(this.bytes, IN_HEADER_BYTES, limit);
+    this.end = IN_HEADER_BYTES + source.read(this.bytes, IN_HEADER_BYTES, limit, this.words);
     this.next = IN_HEADER_BYTES;
   }
 

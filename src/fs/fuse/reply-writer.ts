@@ -1,6 +1,7 @@
 /** The answer that is being encoded, header first. It is sent before another one is begun. */
 import type { Attributes } from '../file-system.js';
 import { ATTR_OUT_BYTES, ENTRY_OUT_BYTES, OUT_HEADER_BYTES } from './protocol.js';
+import { wordsOf } from './message-reader.js';
 import type { FuseRequest } from './request.js';
 
 /** The longest body besides the data of READ: an extended attribute, or names of a directory. */
@@ -18,8 +19,14 @@ export interface Validity {
 export class ReplyWriter {
   readonly bytes = Buffer.alloc(OUT_HEADER_BYTES + REPLY_LIMIT);
   private readonly view = new DataView(this.bytes.buffer, this.bytes.byteOffset);
+  private readonly words = wordsOf(this.bytes);
 
   constructor(private readonly rawNames: boolean) {}
+
+  /** Puts the header and a body of so many bytes into the answer of a request. */
+  send({ sink }: FuseRequest, length: number): number {
+    return sink.write(this.bytes, 0, OUT_HEADER_BYTES + length, this.words);
+  }
 
   /** `fuse_out_header` for a body of so many bytes. */
   header(request: FuseRequest, length: number, error: number): void {
@@ -49,8 +56,10 @@ export class ReplyWriter {
       view.setBigUint64(OUT_HEADER_BYTES + offset, value, true);
       return;
     }
-    view.setUint32(OUT_HEADER_BYTES + offset, value % 2 ** 32, true);
-    view.setUint32(OUT_HEADER_BYTES + offset + 4, Math.floor(value / 2 ** 32), true);
+    // Not with %, which calls a function of the C library for numbers this large.
+    const high = Math.floor(value / 2 ** 32);
+    view.setUint32(OUT_HEADER_BYTES + offset, value - high * 2 ** 32, true);
+    view.setUint32(OUT_HEADER_BYTES + offset + 4, high, true);
   }
 
   /** Bytes that a string takes. */

@@ -6,14 +6,17 @@ import type { Caller } from '../file-system.js';
 export interface Source extends Addressable {
   /** Bytes left. */
   readonly length: number;
-  /** Takes bytes off the front; returns how many there were. */
-  read(target: Uint8Array, offset?: number, length?: number): number;
+  /**
+   * Takes bytes off the front; returns how many there were.
+   * @param words the same memory as `target`, which may help to be quicker
+   */
+  read(target: Uint8Array, offset?: number, length?: number, words?: Uint32Array): number;
 }
 
 /** Where its answer goes; `WritableSegments` is one. */
 export interface Sink extends Addressable {
   readonly length: number;
-  write(source: Uint8Array, offset?: number, length?: number): number;
+  write(source: Uint8Array, offset?: number, length?: number, words?: Uint32Array): number;
 }
 
 /**

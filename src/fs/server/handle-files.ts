@@ -106,7 +106,7 @@ function sendRead(
   data?: Uint8Array,
 ): void {
   reply.header(request, length, 0);
-  request.sink.write(reply.bytes, 0, OUT_HEADER_BYTES);
+  reply.send(request, 0);
   if (data !== undefined) request.sink.write(data, 0, length);
   request.complete(OUT_HEADER_BYTES + length);
 }

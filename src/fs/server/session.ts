@@ -99,7 +99,7 @@ export class Session<Node extends object = object, Handle = unknown> {
       return;
     }
     reply.header(request, length, 0);
-    request.complete(request.sink.write(reply.bytes, 0, OUT_HEADER_BYTES + length));
+    request.complete(reply.send(request, length));
   }
 
   /** Answers with an errno. */
@@ -109,7 +109,7 @@ export class Session<Node extends object = object, Handle = unknown> {
       return;
     }
     this.reply.header(request, 0, number);
-    request.complete(request.sink.write(this.reply.bytes, 0, OUT_HEADER_BYTES));
+    request.complete(this.reply.send(request, 0));
   }
 
   /** Answers for what has been thrown. */

@@ -125,13 +125,19 @@ export class ReadableSegments extends Segments {
   /**
    * Copies up to `length` bytes into `target` from `offset` on, and passes over them. Returns how
    * many: fewer than asked for when the chain has no more.
+   * @param words the same memory as `target`, word by word: short pieces are quicker with it
    */
-  read(target: Uint8Array, offset = 0, length = target.length - offset): number {
+  read(
+    target: Uint8Array,
+    offset = 0,
+    length = target.length - offset,
+    words?: Uint32Array,
+  ): number {
     const count = Math.min(length, this.length);
     for (let done = 0; done < count;) {
       const address = this.address(0);
       const step = this.consume(count - done);
-      this.cursor.copyOut(address, target, offset + done, step);
+      this.cursor.copyOut(address, target, offset + done, step, words);
       done += step;
     }
     return count;
@@ -168,13 +174,19 @@ export class WritableSegments extends Segments {
   /**
    * Copies up to `length` bytes of `source` from `offset` on into the chain, and passes over them.
    * Returns how many: fewer than asked for when the chain has no more room.
+   * @param words the same memory as `source`, word by word: short pieces are quicker with it
    */
-  write(source: Uint8Array, offset = 0, length = source.length - offset): number {
+  write(
+    source: Uint8Array,
+    offset = 0,
+    length = source.length - offset,
+    words?: Uint32Array,
+  ): number {
     const count = Math.min(length, this.length);
     for (let done = 0; done < count;) {
       const address = this.address(0);
       const step = this.consume(count - done);
-      this.cursor.copyIn(address, source, offset + done, step);
+      this.cursor.copyIn(address, source, offset + done, step, words);
       done += step;
     }
     return count;
