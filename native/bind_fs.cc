@@ -99,6 +99,18 @@ static Napi::Value Stat(const Napi::CallbackInfo &info) {
     return Result(info, vx_fs_stat(fd, fields));
 }
 
+// fsStatName(dirFd, name, fields)
+static Napi::Value StatName(const Napi::CallbackInfo &info) {
+    int fd;
+    Name name;
+    double *fields;
+    if (!ArgFd(info, 0, &fd) || !ArgName(info, 1, &name) ||
+        !ArgFields(info, 2, VX_STAT_FIELDS, &fields))
+        return ThrowArgument(info.Env(), "fsStatName(dirFd, name, fields)");
+    if (name.status < 0) return Result(info, name.status);
+    return Result(info, vx_fs_stat_name(fd, name.bytes, fields));
+}
+
 static Napi::Value StatFs(const Napi::CallbackInfo &info) {
     int fd;
     double *fields;
@@ -403,6 +415,7 @@ void InitFs(Napi::Env env, Napi::Object exports) {
     add("fsOpenBeneath", OpenBeneath);
     add("fsLookup", Lookup);
     add("fsStat", Stat);
+    add("fsStatName", StatName);
     add("fsStatFs", StatFs);
     add("fsReopen", Reopen);
     add("fsClose", Close);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -15,9 +16,27 @@ static int result_of(int result) {
     return result < 0 ? -errno : result;
 }
 
-// The path of a descriptor. Following it leads to the inode the descriptor pins and no further,
-// also when that is a symbolic link.
+// A descriptor of /proc/self/fd, kept for good, or a negative errno: what begins there has two
+// steps less to go, which is a quarter of what it takes to open a descriptor once more.
+static int fd_directory(void) {
+    static atomic_int kept = -1;
+    int fd = atomic_load(&kept);
+    if (fd >= 0) return fd;
+    int made = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (made < 0) return -errno;
+    if (atomic_compare_exchange_strong(&kept, &fd, made)) return made;
+    close(made);
+    return fd;
+}
+
+// The name of a descriptor in that directory, and its path. Following it leads to the inode the
+// descriptor pins and no further, also when that is a symbolic link.
 #define FD_PATH_BYTES 32
+static const char *fd_name(char buffer[FD_PATH_BYTES], int fd) {
+    snprintf(buffer, FD_PATH_BYTES, "%d", fd);
+    return buffer;
+}
+
 static const char *fd_path(char buffer[FD_PATH_BYTES], int fd) {
     snprintf(buffer, FD_PATH_BYTES, "/proc/self/fd/%d", fd);
     return buffer;
@@ -38,9 +57,9 @@ int vx_fs_open_beneath(int dirfd, const char *name, int flags, uint32_t mode) {
     return result_of(fd);
 }
 
-int vx_fs_stat(int fd, double *fields) {
+static int stat_at(int fd, const char *name, int flags, double *fields) {
     struct statx s;
-    if (statx(fd, "", AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS | STATX_BTIME, &s) < 0)
+    if (statx(fd, name, flags | AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS | STATX_BTIME, &s) < 0)
         return -errno;
     fields[VX_STAT_MODE] = s.stx_mode;
     fields[VX_STAT_NLINK] = s.stx_nlink;
@@ -65,6 +84,16 @@ int vx_fs_stat(int fd, double *fields) {
     fields[VX_STAT_BTIME] = born ? (double)s.stx_btime.tv_sec : 0;
     fields[VX_STAT_BTIME_NS] = born ? s.stx_btime.tv_nsec : 0;
     return 0;
+}
+
+int vx_fs_stat(int fd, double *fields) {
+    return stat_at(fd, "", AT_EMPTY_PATH, fields);
+}
+
+int vx_fs_stat_name(int dirfd, const char *name, double *fields) {
+    // One component that is not followed cannot lead anywhere else.
+    if (strchr(name, '/') || strcmp(name, ".") == 0 || strcmp(name, "..") == 0) return -EXDEV;
+    return stat_at(dirfd, name, AT_NO_AUTOMOUNT, fields);
 }
 
 int vx_fs_lookup(int dirfd, const char *name, double *fields) {
@@ -92,12 +121,16 @@ int vx_fs_statfs(int fd, double *fields) {
 
 int vx_fs_reopen(int fd, int flags) {
     char path[FD_PATH_BYTES];
-    return result_of(open(fd_path(path, fd), flags | O_CLOEXEC));
+    int directory = fd_directory();
+    if (directory < 0) return directory;
+    return result_of(openat(directory, fd_name(path, fd), flags | O_CLOEXEC));
 }
 
 int vx_fs_link(int fd, int dirfd, const char *name) {
     char path[FD_PATH_BYTES];
-    return result_of(linkat(AT_FDCWD, fd_path(path, fd), dirfd, name, AT_SYMLINK_FOLLOW));
+    int directory = fd_directory();
+    if (directory < 0) return directory;
+    return result_of(linkat(directory, fd_name(path, fd), dirfd, name, AT_SYMLINK_FOLLOW));
 }
 
 int vx_fs_rename(int dirfd, const char *name, int new_dirfd, const char *new_name, uint32_t flags) {
@@ -106,7 +139,9 @@ int vx_fs_rename(int dirfd, const char *name, int new_dirfd, const char *new_nam
 
 int vx_fs_chmod(int fd, uint32_t mode) {
     char path[FD_PATH_BYTES];
-    return result_of(chmod(fd_path(path, fd), mode));
+    int directory = fd_directory();
+    if (directory < 0) return directory;
+    return result_of(fchmodat(directory, fd_name(path, fd), mode, 0));
 }
 
 int vx_fs_set_times(int fd, const int64_t times[4]) {

@@ -58,6 +58,9 @@ int vx_fs_open_beneath(int dirfd, const char *name, int flags, uint32_t mode);
 // The same for O_PATH, with the attributes of what was found.
 int vx_fs_lookup(int dirfd, const char *name, double *fields);
 int vx_fs_stat(int fd, double *fields);
+// The same of a name in a directory, without opening it. What has a slash, "." and ".." is no name:
+// -EXDEV. A link is not followed.
+int vx_fs_stat_name(int dirfd, const char *name, double *fields);
 int vx_fs_statfs(int fd, double *fields);
 // Opens what `fd` refers to once more.
 int vx_fs_reopen(int fd, int flags);

@@ -3,7 +3,7 @@
  * are strings with one byte a character.
  */
 
-/** Fields that `fsLookup` and `fsStat` fill; `native/fs.h` has the same list. */
+/** Fields that `fsLookup`, `fsStat` and `fsStatName` fill; `native/fs.h` has the same list. */
 export enum StatField {
   Mode,
   Links,
@@ -56,6 +56,8 @@ export interface NativeFs {
   /** The same for an O_PATH descriptor, with its attributes. */
   fsLookup(dirFd: number, name: string, fields: DataView): number;
   fsStat(fd: number, fields: DataView): number;
+  /** Attributes of a name in a directory, not followed; EXDEV for what is no single name. */
+  fsStatName(dirFd: number, name: string, fields: DataView): number;
   fsStatFs(fd: number, fields: DataView): number;
   /** Opens what a descriptor refers to once more. */
   fsReopen(fd: number, flags: number): number;

@@ -21,7 +21,7 @@ import type {
 import { FileType } from '../file-system.js';
 import type { IoVectors } from '../io-vectors.js';
 import { checked, type HostFile } from './host-files.js';
-import { listDirectory } from './host-listing.js';
+import { DirectoryStreams } from './host-listing.js';
 import type { HostNode } from './host-nodes.js';
 import type { HostDirectoryOptions } from './host-options.js';
 import { HostTree } from './host-tree.js';
@@ -36,6 +36,7 @@ export class HostDirectory extends HostTree implements FileSystem<HostNode, numb
   readonly names = 'bytes';
 
   private readonly policy: xattrs.XattrPolicy;
+  private readonly streams = new DirectoryStreams();
   private readonly statistic = new Float64Array(F.Count);
   private readonly statisticView = new DataView(this.statistic.buffer);
 
@@ -120,6 +121,7 @@ export class HostDirectory extends HostTree implements FileSystem<HostNode, numb
   }
 
   release(file: HostFile): void {
+    this.streams.forget(file.handle);
     this.files.close(file.handle);
   }
 
@@ -158,17 +160,16 @@ export class HostDirectory extends HostTree implements FileSystem<HostNode, numb
   readDirectory(file: HostFile, offset: bigint, writer: DirectoryWriter<HostNode>): void {
     const { node: directory, handle } = file;
     const lookup = (name: string): Entry<HostNode> | undefined => {
-      const fd = native().fsLookup(handle, name, this.stat.view);
-      if (fd < 0) return undefined;
       try {
-        return this.entryOf(fd, directory, name);
+        return this.entryBehind(handle, directory, name);
       } catch {
         return undefined;
       }
     };
     // What is above the shared directory is nobody's business.
-    const parentIno = directory === this.root ? this.stat.of(handle).translate().ino : undefined;
-    listDirectory(handle, offset, writer, lookup, parentIno);
+    const parentIno = (): number | bigint | undefined =>
+      directory === this.root ? this.stat.of(handle).translate().ino : undefined;
+    this.streams.at(handle, offset).list(writer, lookup, parentIno);
   }
 
   statistics(node: HostNode): FileSystemStatistics {

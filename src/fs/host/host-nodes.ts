@@ -142,6 +142,18 @@ export class HostNodes {
     return node;
   }
 
+  /**
+   * The node that the last `stat` is about, which was of a name, if the guest knows it and it has its
+   * descriptor: an inode that a descriptor pins is no later one with its number.
+   */
+  meet(parent: HostNode, name: string): HostNode | undefined {
+    const node = this.find();
+    if (node === undefined || node.fd < 0) return undefined;
+    node.used = true;
+    this.moved(node, parent, name);
+    return node;
+  }
+
   private takeDescriptor(node: HostNode, fd: number): void {
     try {
       this.makeRoom();
@@ -222,12 +234,15 @@ export class HostNodes {
    * guest knows one. Give it to {@link lostName} when it has happened.
    */
   behind(parent: HostNode, name: string): HostNode | undefined {
-    const fd = native().fsLookup(this.fd(parent), name, this.stat.view);
-    if (fd < 0) return undefined;
+    const directory = this.fd(parent);
+    if (native().fsStatName(directory, name, this.stat.view) < 0) return undefined;
     const node = this.find();
-    if (node === undefined || node.fd >= 0 || node === this.root) {
+    if (node === undefined || node.fd >= 0) return node;
+    const fd = native().fsLookup(directory, name, this.stat.view);
+    if (fd < 0) return undefined;
+    if (!node.is(this.stat)) {
       native().fsClose(fd);
-      return node;
+      return undefined;
     }
     this.takeDescriptor(node, fd);
     return node;

@@ -102,9 +102,30 @@ export abstract class HostTree {
   }
 
   lookup(parent: HostNode, name: string): Entry<HostNode> | undefined {
-    const fd = native().fsLookup(this.nodes.fd(parent), name, this.stat.view);
-    if (fd === -errno.ENOENT) return undefined;
-    return this.entryOf(checked(fd), parent, name);
+    return this.entryBehind(this.nodes.fd(parent), parent, name);
+  }
+
+  /**
+   * The entry for a name in a directory, of which `dirFd` is a descriptor; undefined when it is not
+   * there. What the guest knows and is open already needs no descriptor.
+   */
+  protected entryBehind(
+    dirFd: number,
+    parent: HostNode,
+    name: string,
+  ): Entry<HostNode> | undefined {
+    let result = native().fsStatName(dirFd, name, this.stat.view);
+    if (result === 0) {
+      const node = this.nodes.meet(parent, name);
+      if (node !== undefined) {
+        this.entry.attributes = this.stat.translate();
+        this.entry.node = node;
+        return this.entry;
+      }
+      result = native().fsLookup(dirFd, name, this.stat.view);
+    }
+    if (result === -errno.ENOENT) return undefined;
+    return this.entryOf(checked(result), parent, name);
   }
 
   forget(node: HostNode): void {
