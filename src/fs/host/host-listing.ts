@@ -18,6 +18,8 @@ const NAME = 19;
 const TYPE_SHIFT = 2 ** 12;
 const LARGEST_SEEK = 2n ** 63n - 1n;
 const BUFFER_BYTES = 32768;
+/** Who begins with a directory may have seen enough soon. */
+const FIRST_BYTES = 4096;
 /** Directories that are read at a time and never have to be gone to a place of. */
 const STREAMS = 4;
 /** No descriptor. */
@@ -32,6 +34,7 @@ class DirectoryStream {
   /** Of the next record, as the kernel counts. */
   position: number | bigint = 0;
   private readonly buffer = Buffer.alloc(BUFFER_BYTES);
+  private readonly beginning = this.buffer.subarray(0, FIRST_BYTES);
   private readonly view = new DataView(this.buffer.buffer, this.buffer.byteOffset, BUFFER_BYTES);
   private next = 0;
   private end = 0;
@@ -67,7 +70,9 @@ class DirectoryStream {
 
   /** False at the end of the directory. */
   private fill(): boolean {
-    const length = native().fsReadDirectory(this.fd, this.buffer, this.seek);
+    // A place to go to is the first that is read from.
+    const buffer = this.seek === -1 ? this.buffer : this.beginning;
+    const length = native().fsReadDirectory(this.fd, buffer, this.seek);
     if (length < 0) throw errnoError(-length);
     this.seek = -1;
     this.next = 0;

@@ -3,7 +3,10 @@ import { spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { AttrValid, Opcode } from '../../../src/fs/fuse/protocol.js';
+import { errno } from '../../../src/fs/errors.js';
 import { FileType } from '../../../src/fs/index.js';
+import { native } from '../../../src/kvm/native.js';
+import { StatField } from '../../../src/kvm/native-fs.js';
 import { ROOT, decodeEntry, encode, header, outcome, type FuseClient } from './fuse-client.js';
 import { Share } from './share.js';
 
@@ -47,6 +50,25 @@ describe('F14: names', () => {
     expect(outcome(() => call('x'.repeat(65536)))).toBe('ENAMETOOLONG');
     expect(outcome(() => call('x'.repeat(300_000)))).toBe('ENAMETOOLONG');
     expect(fs.readdirSync(share.path)).toEqual(before);
+  });
+
+  test('a path is no name for what looks at names without opening them', () => {
+    fs.mkdirSync(share.at('dir'));
+    fs.symlinkSync(`${share.outside}/secret`, share.at('dir', 'link'));
+    const root = fs.openSync(share.path, O_RDONLY);
+    const fields = new Float64Array(StatField.Count);
+    const stat = (name: string): number =>
+      native().fsStatName(root, name, new DataView(fields.buffer));
+    try {
+      for (const path of ['..', '.', '/', '../secret', 'dir/link', '/etc/passwd', 'dir/']) {
+        expect([path, stat(path)]).toEqual([path, -errno.EXDEV]);
+      }
+      fs.renameSync(share.at('dir', 'link'), share.at('link'));
+      expect(stat('link')).toBe(0);
+      expect(fields[StatField.Mode]! & FileType.Mask).toBe(FileType.Link);
+    } finally {
+      fs.closeSync(root);
+    }
   });
 
   test('a name without its NUL is none, and ends at the first', () => {

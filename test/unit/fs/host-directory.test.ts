@@ -23,6 +23,17 @@ function file(name: string, text = 'text'): number {
 }
 
 describe('names', () => {
+  test('a name that has become another file is looked up as that', () => {
+    const old = file('file', 'old');
+    fs.writeFileSync(share.at('other'), 'other');
+    fs.renameSync(share.at('other'), share.at('file'));
+    const { nodeId, size } = client.lookup(ROOT, 'file');
+    expect({ same: nodeId === old, size }).toEqual({ same: false, size: 5 });
+    expect(client.getattr(old).nlink).toBe(0);
+    fs.rmSync(share.at('file'));
+    expect(outcome(() => client.lookup(ROOT, 'file'))).toBe('ENOENT');
+  });
+
   test('a lookup gives what stat gives', () => {
     file('file', 'four');
     const entry = client.lookup(ROOT, 'file');
@@ -339,6 +350,60 @@ describe('directories', () => {
       }
     }
     expect(share.server.held.nodes).toBe(301);
+  });
+
+  test('readers at other places of one directory, and of many, do not disturb each other', () => {
+    const names = Array.from({ length: 150 }, (_, i) => `name-${i}`);
+    for (const name of names) fs.writeFileSync(share.at(name), '');
+    const readers = Array.from({ length: 7 }, () => client.opendir(ROOT));
+    const seen = readers.map((): string[] => []);
+    const places = readers.map(() => 0n);
+    for (let left = true; left;) {
+      left = false;
+      readers.forEach((handle, i) => {
+        const some = client.readdir(handle, places[i]!, 600 + 100 * i, i % 2 === 0);
+        if (some.length === 0) return;
+        left = true;
+        seen[i]!.push(...some.map(({ name }) => name));
+        places[i] = some.at(-1)!.offset;
+      });
+    }
+    for (const all of seen) expect(all.sort()).toEqual([...names, '.', '..'].sort());
+    // Once more from a place in the middle: the same names follow.
+    const [first] = readers;
+    const [, , third, ...rest] = client.readdir(first!, 0n);
+    expect(client.readdir(first!, third!.offset).slice(0, 5)).toEqual(rest.slice(0, 5));
+  });
+
+  test('a reader that begins again, or goes on at the end, sees names that have come since', () => {
+    fs.writeFileSync(share.at('old'), '');
+    const handle = client.opendir(ROOT);
+    const found = (offset: bigint): string[] =>
+      client.readdir(handle, offset, 4096, true).map(({ name }) => name);
+    expect(found(0n).sort()).toEqual(['.', '..', 'old']);
+    fs.writeFileSync(share.at('new'), '');
+    fs.rmSync(share.at('old'));
+    expect(found(0n).sort()).toEqual(['.', '..', 'new']);
+    client.releasedir(handle);
+    // The number of the descriptor is used again, and what was read from it is not.
+    const { nodeId } = client.mkdir(ROOT, 'dir');
+    const again = client.opendir(nodeId);
+    expect(
+      client
+        .readdir(again, 0n)
+        .map(({ name }) => name)
+        .sort(),
+    ).toEqual(['.', '..']);
+  });
+
+  test('a name that goes while the directory is read has no node any more', () => {
+    for (let i = 0; i < 60; i++) fs.writeFileSync(share.at(`name-${i}`), '');
+    const handle = client.opendir(ROOT);
+    const some = client.readdir(handle, 0n, 1024, true);
+    for (let i = 0; i < 60; i++) fs.rmSync(share.at(`name-${i}`));
+    const rest = client.readdir(handle, some.at(-1)!.offset, 4096, true);
+    const gone = rest.filter(({ name }) => name.startsWith('name-'));
+    for (const { entry } of gone) expect(entry?.nodeId ?? 0).toBe(0);
   });
 
   test('the dots are there, and the one of the root leads nowhere', () => {

@@ -14,6 +14,7 @@ import {
   type VirtioDevice,
 } from '../device.js';
 import type { DescriptorChain } from '../queue/descriptor-chain.js';
+import type { Segments } from '../queue/segments.js';
 import type { VirtQueue } from '../queue/virt-queue.js';
 
 /** `struct virtio_fs_config`: tag and num_request_queues (5.11.4). */
@@ -26,6 +27,11 @@ const REQUEST_SIZE = 512;
 const MAX_REQUEST_QUEUES = 16;
 /** Milliseconds in which a reset is noticed while requests wait for something. */
 const RESET_CHECK = 50;
+
+/** Transfers from this size on are bulk I/O. */
+const BULK = 65536;
+/** A driver gives its pages one by one: of bulk I/O, one page in so many is reported. */
+const SAMPLE = 8;
 
 /** What serves the requests; `FuseServer` is one. */
 export interface RequestServer {
@@ -167,6 +173,10 @@ export class FsDevice implements VirtioDevice {
   /** A request has been answered: in its own turn, in that of another one, or in none. */
   completed(slot: Slot, written: number): void {
     if (this.closed) return;
+    const { readable, writable } = slot.chain;
+    // What a READ has filled is still in the one, what a WRITE has taken in the other.
+    if (written >= BULK) this.noteBulk(writable);
+    else if (readable.length >= BULK) this.noteBulk(readable);
     if (this.turn?.index === slot.queue) {
       this.turn.push(slot.chain.token, written);
       this.free.push(slot);
@@ -177,6 +187,16 @@ export class FsDevice implements VirtioDevice {
     if (this.flushing) return;
     this.flushing = true;
     queueMicrotask(() => this.flush());
+  }
+
+  /** Memory that much data goes to is worth huge pages. */
+  private noteBulk(pieces: Segments): void {
+    const { ram } = this.context;
+    const { count } = pieces;
+    for (let i = 0; i < count; i++) {
+      const size = pieces.size(i);
+      if (size >= BULK || i % SAMPLE === 0) ram.transferred(pieces.address(i), size);
+    }
   }
 
   /** Gives back what has been finished outside of a turn; one notification for each queue. */

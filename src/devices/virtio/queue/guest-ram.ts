@@ -168,6 +168,15 @@ export class RamCursor {
     return window.u32[(address - window.start) >>> 2]!;
   }
 
+  /** Fetches `target.length` words once each, without a fence. The range has been checked. */
+  getWords(address: GuestAddress, target: Uint32Array): void {
+    const window = this.at(address);
+    const first = (address - window.start) >>> 2;
+    const inside = Math.min(target.length, window.u32.length - first);
+    for (let i = 0; i < inside; i++) target[i] = window.u32[first + i]!;
+    for (let i = inside; i < target.length; i++) target[i] = this.get32(address + 4 * i);
+  }
+
   set16(address: GuestAddress, value: number): void {
     const window = this.at(address);
     window.u16[(address - window.start) >>> 1] = value;

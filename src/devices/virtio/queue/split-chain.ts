@@ -93,11 +93,7 @@ export class SplitChainReader {
       this.indirect.copyOut(address, this.scratch, 0, DESCRIPTOR_SIZE);
       return;
     }
-    const cursor = indirect ? this.indirect : this.direct;
-    words[0] = cursor.get32(address);
-    words[1] = cursor.get32(address + 4);
-    words[2] = cursor.get32(address + 8);
-    words[3] = cursor.get32(address + 12);
+    (indirect ? this.indirect : this.direct).getWords(address, words);
   }
 
   private checkIndirect(
