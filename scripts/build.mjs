@@ -1,7 +1,9 @@
-// Bundles the library, the CLI and the vCPU worker into dist/, and writes the type declarations
-// unless told --no-types.
+// Bundles the library, the CLI and the workers into dist/, and writes the type declarations unless
+// told --no-types.
 //
-// One file a program: start-up time goes with the number of files Node.js has to find and read.
+// One file a program: start-up time goes with the number of files Node.js has to find and read. But
+// packages of others are files of their own, shared by the programs and read when first used: what
+// is in a program's file is read and parsed with it.
 // Every file is replaced by one rename, so that a VM that starts meanwhile finds a whole one.
 import { spawnSync } from 'node:child_process';
 import {
@@ -60,6 +62,26 @@ const common = {
   logLevel: 'warning',
   metafile: true,
 };
+/** Packages that a program can do without until it is asked for what they are for. */
+const PACKAGES = ['fzstd', 'tar', 'yaml', 'yargs', 'yocto-spinner'];
+/** The programs find them beside themselves. */
+const packagesBeside = {
+  name: 'packages-beside',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: new RegExp(`^(${PACKAGES.join('|')})$`) }, ({ path: name }) => ({
+      path: name,
+      namespace: 'beside',
+    }));
+    // By require, which loads a file without the ES module loader that import() would start.
+    onLoad({ filter: /.*/, namespace: 'beside' }, ({ path: name }) => ({
+      contents: `module.exports = require('./${name}.js');`,
+    }));
+    onResolve({ filter: /^\.\//, namespace: 'beside' }, ({ path: file }) => ({
+      path: file,
+      external: true,
+    }));
+  },
+};
 /** yargs wants node:assert for two comparisons of its own; loading it takes as long as parsing. */
 const withoutAssert = {
   name: 'without-assert',
@@ -72,8 +94,14 @@ const withoutAssert = {
   },
 };
 
+const packages = await build({
+  ...common,
+  entryPoints: Object.fromEntries(PACKAGES.map((name) => [name, name])),
+  plugins: [withoutAssert],
+});
 const library = await build({
   ...common,
+  plugins: [packagesBeside],
   entryPoints: {
     index: 'src/index.ts',
     'vcpu-worker': 'src/machine/vcpu-worker.ts',
@@ -96,7 +124,7 @@ await build({
 const cli = await build({
   ...common,
   entryPoints: { 'cli-main': 'src/cli/main.ts' },
-  plugins: [withoutAssert],
+  plugins: [packagesBeside],
 });
 await build({
   ...common,
@@ -105,7 +133,7 @@ await build({
   define: { BUILD_ID: JSON.stringify(hashFile(path.join(fresh, 'cli-main.js')).slice(0, 16)) },
 });
 chmodSync(path.join(fresh, 'cli.js'), 0o755);
-writeFileSync(path.join(fresh, 'THIRD-PARTY.txt'), notices([library, cli]));
+writeFileSync(path.join(fresh, 'THIRD-PARTY.txt'), notices([packages, library, cli]));
 
 if (types) {
   const tsc = createRequire(import.meta.url).resolve('typescript/bin/tsc');

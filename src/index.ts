@@ -131,7 +131,7 @@ export type { BlockSegments } from './block/segments.js';
 export { MemoryBackend } from './block/memory-backend.js';
 export { simpleBackend } from './block/simple-backend.js';
 export type { SimpleDisk } from './block/simple-backend.js';
-export type { BackendFactory } from './machine/virtio/make-backend.js';
+export type { BackendFactory } from './machine/virtio/user-backend.js';
 
 // For file systems of your own, see docs/devices/fs.md.
 export { FileType, FsError, RenameFlag } from './fs/index.js';

@@ -23,6 +23,7 @@ import type { Decide } from '../net/policy/gate.js';
 import type { DeviceSpec, ShareSource } from './virtio/device-spec.js';
 import { VIRTIO_SLOTS } from './virtio/slots.js';
 import { checkVsock, type VsockSettings } from './vsock/vsock-option.js';
+import { userBackend } from './virtio/user-backend.js';
 import { claimVsock } from './vsock/vsock-place.js';
 
 /** A region of host memory that becomes a memory slot of the guest. */
@@ -84,7 +85,6 @@ class Opener {
 
   /** A backend is made once to be asked for its size; threads that serve it make their own. */
   private async moduleDisk({ backend, ...options }: ModuleDisk): Promise<void> {
-    const { userBackend } = await import('./virtio/make-backend.js');
     const probe = await userBackend(backend);
     const { capacity, concurrent } = probe;
     const readOnly = probe.readOnly || (options.readOnly ?? false);

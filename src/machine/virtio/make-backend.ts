@@ -13,10 +13,11 @@ import { LanNames } from '../../net/lan/lan-names.js';
 import { decideOverPort } from '../../net/policy/decisions.js';
 import { TapNetwork } from '../../net/tap/tap-network.js';
 import { UserNetwork } from '../../net/user-network.js';
-import type { DeviceSpec, DiskSource, NetSource, ShareSource, UserModule } from './device-spec.js';
+import type { DeviceSpec, DiskSource, NetSource, ShareSource } from './device-spec.js';
 import type { VsockBackend } from '../../devices/virtio/vsock/host-backend.js';
 import { UnixBackend } from '../vsock/unix-backend.js';
 import type { IoServices } from './io-services.js';
+import { userBackend } from './user-backend.js';
 import { loadExport } from './user-module.js';
 
 /** What the devices of an I/O worker are made with. */
@@ -40,20 +41,8 @@ export interface BackendSurroundings {
   readonly decisions: MessagePort | undefined;
 }
 
-/** What the module of a disk exports. */
-export type BackendFactory = (options: unknown) => BlockBackend | Promise<BlockBackend>;
-
 /** What the module of a share exports. */
 export type FileSystemFactory = (options: unknown) => FileSystem | Promise<FileSystem>;
-
-/**
- * Makes the backend that a module exports.
- * @throws VexitError ERR_CONFIG, and what the module throws
- */
-export async function userBackend(description: UserModule): Promise<BlockBackend> {
-  const factory = (await loadExport(description)) as BackendFactory;
-  return factory(description.options);
-}
 
 async function openBlocks(source: DiskSource, io: IoServices): Promise<BlockBackend> {
   if (source.kind === 'module') return userBackend(source.backend);
