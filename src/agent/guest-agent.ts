@@ -1,7 +1,7 @@
 /** What the library can ask of the agent that serves vsock in a guest; see docs/agent.md. */
 import type { Readable } from 'node:stream';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { VexitError, errorMessage } from '../util/errors.js';
+import { untilReached } from './attempts.js';
 import { GuestFrame } from './frames.js';
 import { GuestFiles } from './guest-files.js';
 import { GuestProcess, type ExecOptions, type GuestExit } from './guest-process.js';
@@ -70,9 +70,6 @@ export interface ShutdownOptions extends AgentOptions {
 const DEFAULT_MAX_OUTPUT = 16 * 2 ** 20;
 /** How long a guest may take for an operation that is one answer. */
 const ANSWER_MS = 300_000;
-/** Pauses between attempts to reach an agent that is not there yet: each costs the guest an answer. */
-const FIRST_RETRY_MS = 20;
-const LAST_RETRY_MS = 500;
 
 /** Collects a stream up to a limit. */
 function collect(stream: Readable, limit: number, onExcess: () => void): Buffer[] {
@@ -93,18 +90,17 @@ export class GuestAgent extends GuestFiles {
    * @throws VexitError ERR_ABORTED by the signal; ERR_STATE when there is no VM that runs
    */
   async ready(signal?: AbortSignal): Promise<void> {
-    for (let pause = FIRST_RETRY_MS; ; pause = Math.min(2 * pause, LAST_RETRY_MS)) {
+    await untilReached(async () => {
       try {
-        await this.info(signal === undefined ? {} : { signal });
-        return;
+        return await this.info(signal === undefined ? {} : { signal });
       } catch (error) {
         if (signal?.aborted === true) throw abortedError(signal);
         const again =
           error instanceof VexitError && ['ERR_VSOCK', 'ERR_AGENT'].includes(error.code);
         if (!again) throw error;
+        return undefined;
       }
-      await sleep(pause, undefined, signal === undefined ? {} : { signal }).catch(() => undefined);
-    }
+    }, signal);
   }
 
   /**

@@ -5,7 +5,7 @@
 import fs from 'node:fs';
 import type { Socket } from 'node:net';
 import path from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { untilReached } from '../agent/attempts.js';
 import { GuestAgent } from '../agent/guest-agent.js';
 import { AGENT_PORT } from '../agent/operation.js';
 import { bootsDefaultGuest, vsockDevice, type VirtualMachineOptions } from '../machine/config.js';
@@ -17,9 +17,6 @@ import { askedVsockPath } from './vsock-place.js';
 
 /** How long a guest may take to have its agent: slow ones boot that long. */
 const READY_MS = 120_000;
-/** Pauses between attempts: each costs the guest an answer. */
-const FIRST_RETRY_MS = 20;
-const LAST_RETRY_MS = 500;
 
 /** The default guest of a VM in the background runs the agent, unless the options say otherwise. */
 export function withAgent(options: VirtualMachineOptions): VirtualMachineOptions {
@@ -51,7 +48,7 @@ async function dial(
 }
 
 /** Connects to the agent; waits for a guest that is just booting. */
-async function connect(
+function connect(
   directory: VmDirectory,
   config: VmConfig,
   asked: AbortSignal | undefined,
@@ -59,7 +56,7 @@ async function connect(
   const { name } = directory;
   const late = AbortSignal.timeout(READY_MS);
   const signal = asked === undefined ? late : AbortSignal.any([asked, late]);
-  for (let pause = FIRST_RETRY_MS; ; pause = Math.min(2 * pause, LAST_RETRY_MS)) {
+  return untilReached(async () => {
     try {
       const socket = await dial(directory, config, signal);
       if (socket !== undefined) return socket;
@@ -77,9 +74,8 @@ async function connect(
         `see whether the guest has booted: vexit logs ${name}`,
       );
     }
-    // Aborted: the next attempt says so.
-    await sleep(pause, undefined, { signal }).catch(() => undefined);
-  }
+    return undefined;
+  }, signal);
 }
 
 /**
