@@ -13,14 +13,7 @@ import {
   type Reader,
 } from './readers.js';
 
-const name = parsed(
-  (text) => {
-    checkMemberName(text);
-    return text;
-  },
-  'db',
-  { type: 'string', pattern: MEMBER_NAME },
-);
+const name = parsed(checkMemberName, 'db', { type: 'string', pattern: MEMBER_NAME });
 
 const condition = choice('started', 'healthy', 'completed');
 

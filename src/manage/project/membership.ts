@@ -11,14 +11,7 @@ export interface Membership {
   readonly mac?: string;
 }
 
-const name = parsed(
-  (text) => {
-    checkNetworkName(text);
-    return text;
-  },
-  'backend',
-  { type: 'string', pattern: NETWORK_NAME },
-);
+const name = parsed(checkNetworkName, 'backend', { type: 'string', pattern: NETWORK_NAME });
 
 const mac = parsed(
   (text) => {

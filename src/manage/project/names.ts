@@ -25,8 +25,8 @@ export function checkProjectName(name: string): string {
 }
 
 /** @throws VexitError ERR_CONFIG */
-export function checkMemberName(name: string): void {
-  if (new RegExp(MEMBER_NAME).test(name)) return;
+export function checkMemberName(name: string): string {
+  if (new RegExp(MEMBER_NAME).test(name)) return name;
   throw new VexitError(
     'ERR_CONFIG',
     `${JSON.stringify(name)} is not a name for a VM of a project`,
@@ -35,8 +35,8 @@ export function checkMemberName(name: string): void {
 }
 
 /** @throws VexitError ERR_CONFIG */
-export function checkNetworkName(name: string): void {
-  if (new RegExp(NETWORK_NAME).test(name)) return;
+export function checkNetworkName(name: string): string {
+  if (new RegExp(NETWORK_NAME).test(name)) return name;
   throw new VexitError(
     'ERR_CONFIG',
     `${JSON.stringify(name)} is not a name for a network`,

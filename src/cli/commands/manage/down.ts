@@ -1,4 +1,5 @@
 import type { CommandModule } from 'yargs';
+import { FILE_OPTION } from './project-options.js';
 import type { DownArguments } from '../../manage/bring-down.js';
 
 export const downCommand: CommandModule<object, DownArguments> = {
@@ -6,11 +7,7 @@ export const downCommand: CommandModule<object, DownArguments> = {
   describe: 'Stop and remove the VMs of "vexit up"',
   builder: (yargs) =>
     yargs
-      .option('file', {
-        type: 'string',
-        alias: 'f',
-        describe: 'The file; default: vms.yaml, vms.yml or vms.json here',
-      })
+      .option('file', FILE_OPTION)
       .option('project', {
         type: 'string',
         alias: 'p',

@@ -1,4 +1,5 @@
 import type { CommandModule } from 'yargs';
+import { FILE_OPTION } from './project-options.js';
 import type { UpArguments } from '../../manage/bring-up.js';
 
 export const upCommand: CommandModule<object, UpArguments> = {
@@ -11,11 +12,7 @@ export const upCommand: CommandModule<object, UpArguments> = {
         array: true,
         describe: 'Only these VMs of the file, and what they depend on',
       })
-      .option('file', {
-        type: 'string',
-        alias: 'f',
-        describe: 'The file; default: vms.yaml, vms.yml or vms.json here',
-      })
+      .option('file', FILE_OPTION)
       .option('project', {
         type: 'string',
         alias: 'p',
