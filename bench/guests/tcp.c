@@ -42,20 +42,8 @@
 
 enum { FIN = 1, SYN = 2, RST = 4, ACK = 16 };
 
-struct ring {
-    struct descriptor descriptors[RING] __attribute__((aligned(4096)));
-    struct {
-        volatile u16 flags, index;
-        u16 ring[RING], used_event;
-    } available __attribute__((aligned(4096)));
-    struct {
-        volatile u16 flags, index;
-        struct {
-            volatile u32 id, length;
-        } ring[RING];
-        volatile u16 available_event;
-    } used __attribute__((aligned(4096)));
-};
+#include "ring.h"
+
 static struct ring rx, tx;
 /* Sequence numbers: what is sent next, what the peer has taken, what is expected from it. */
 static u32 next, acked, expected;
@@ -72,13 +60,6 @@ static u32 swap32(u32 value) {
 }
 static u8 *tx_frame(u32 slot) {
     return (u8 *)(SENT + slot % RING * SPACING + HEADER);
-}
-
-static void offer(u32 queue, struct ring *ring, u16 index) {
-    ring->available.index = index;
-    /* The index before the flags (2.7.13.4.1): a locked instruction is a fence. */
-    __asm__ volatile("lock; addl $0, (%%esp)" ::: "memory");
-    if (!(ring->used.flags & 1)) set(0x50, queue);
 }
 
 static void set_up_queue(u32 index, struct ring *ring, u32 buffers, u32 flags) {

@@ -39,33 +39,14 @@ struct packet {
 enum { REQUEST = 1, RESPONSE = 2, RESET = 3, SHUTDOWN = 4, DATA = 5, CREDIT_UPDATE = 6 };
 #define HEADER ((u32)sizeof(struct packet))
 
-struct ring {
-    struct descriptor descriptors[RING] __attribute__((aligned(4096)));
-    struct {
-        volatile u16 flags, index;
-        u16 ring[RING], used_event;
-    } available __attribute__((aligned(4096)));
-    struct {
-        volatile u16 flags, index;
-        struct {
-            volatile u32 id, length;
-        } ring[RING];
-        volatile u16 available_event;
-    } used __attribute__((aligned(4096)));
-};
+#include "ring.h"
+
 static struct ring rx, tx, events;
 static u16 seen;
 static u32 sent, received, peer_credit, peer_forwarded;
 
 static struct packet *tx_packet(u32 slot) {
     return (struct packet *)(SENT + slot % RING * SPACING);
-}
-
-static void offer(u32 queue, struct ring *ring, u16 index) {
-    ring->available.index = index;
-    /* The index before the flags (2.7.13.4.1): a locked instruction is a fence. */
-    __asm__ volatile("lock; addl $0, (%%esp)" ::: "memory");
-    if (!(ring->used.flags & 1)) set(0x50, queue);
 }
 
 static void set_up_queue(u32 index, u32 size, struct ring *ring, u32 buffers, u32 flags) {
