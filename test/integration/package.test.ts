@@ -90,6 +90,26 @@ test('the package needs no other', () => {
   expect(readdirSync(modules).filter((name) => !name.startsWith('.'))).toEqual(['vexit']);
 });
 
+test('loading it reads one file, and others when they are asked for', () => {
+  installed.write('vms.yaml', 'vms: none');
+  installed.write(
+    'files.cjs',
+    `const { Vexit } = require('vexit');
+const files = () => Object.keys(require.cache).map((file) => require('path').basename(file));
+const before = files();
+new Vexit('state').up('vms.yaml').catch(({ code }) => {
+  console.log(JSON.stringify({ code, before, after: files() }));
+});`,
+  );
+  const options = { cwd: installed.user, encoding: 'utf8' } as const;
+  const text = execFileSync(process.execPath, ['files.cjs'], options);
+  expect(JSON.parse(text)).toEqual({
+    code: 'ERR_PROJECT',
+    before: ['files.cjs', 'index.js'],
+    after: ['files.cjs', 'index.js', 'yaml.js'],
+  });
+});
+
 test('its declarations are enough to compile the examples', () => {
   const config = {
     compilerOptions: {
