@@ -109,6 +109,42 @@ test('F-3: READ and WRITE go between guest memory and the file', () => {
   expect(bench.core.sharedMemory(0)).toBeUndefined();
 });
 
+test('memory of bulk I/O is reported: some of what is done in pages, and nothing of the rest', () => {
+  init();
+  const [page, pages] = [4096, 16];
+  const handle = create('file');
+  const reported: number[] = [];
+  const { ram: seen } = bench.core;
+  jest.spyOn(seen, 'transferred').mockImplementation((address) => void reported.push(address));
+  const transfer = (opcode: number, size: number): number => {
+    reported.length = 0;
+    const body = encode(handle, 0n, size, 0, 0n, 0, 0);
+    const write = opcode === Opcode.Write;
+    bench.ram.write(
+      REQUEST,
+      Buffer.concat([header(opcode, body.length + (write ? size : 0), { unique: ++unique }), body]),
+    );
+    const data = Array.from({ length: size / page }, (_, i) => ({
+      address: REQUEST + page * (i + 1),
+      length: page,
+      writable: !write,
+    }));
+    const head = { address: REQUEST, length: 40 + body.length };
+    const reply = { address: REPLY, length: write ? 24 : 16, writable: true };
+    bench.rings[QUEUE]!.send(head, ...(write ? [...data, reply] : [reply, ...data]));
+    bench.notify(QUEUE);
+    expect(bench.rings[QUEUE]!.take()).toHaveLength(1);
+    expect(bench.ram.read(REPLY, 8)[4]).toBe(0);
+    return reported.length;
+  };
+  expect(transfer(Opcode.Write, pages * page)).toBe(2);
+  expect(reported[0]).toBe(REQUEST + page);
+  expect(transfer(Opcode.Read, pages * page)).toBe(2);
+  expect(reported[0]).toBe(REQUEST + page);
+  expect(transfer(Opcode.Write, 4 * page)).toBe(0);
+  expect(transfer(Opcode.Read, 4 * page)).toBe(0);
+});
+
 test('a request in one descriptor, and an answer in many', () => {
   init();
   fs.writeFileSync(share.at('file'), 'text');
