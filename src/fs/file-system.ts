@@ -213,8 +213,10 @@ export interface FileSystem<Node extends object = object, Handle = unknown> {
     from: IoVectors,
     killPrivileges: boolean,
   ): Awaitable<number>;
-  /** A process has closed the file; others may have it open. */
+  /** A process has closed the file; others may have it open. Without this the guest does not say so. */
   flush?(file: OpenFile<Node, Handle>, lockOwner: bigint): Awaitable<void>;
+  /** The same, with shared locks: the POSIX locks that the process has on the file are gone. */
+  dropLocks?(file: OpenFile<Node, Handle>, lockOwner: bigint): void;
   /** The last of them has. */
   release?(file: OpenFile<Node, Handle>): void;
   sync?(file: OpenFile<Node, Handle>, dataOnly: boolean): Awaitable<void>;

@@ -116,7 +116,7 @@ export class HostDirectory extends HostTree implements FileSystem<HostNode, numb
     return this.files.write(file, offset, from, killPrivileges);
   }
 
-  flush(file: HostFile, lockOwner: bigint): void {
+  dropLocks(file: HostFile, lockOwner: bigint): void {
     this.files.dropLocks(file.node, lockOwner);
   }
 

@@ -166,11 +166,14 @@ export function write(session: Session, request: FuseRequest): void {
 /** Bytes of IO requests that are read before their data is. */
 export const WRITE_BODY_BYTES = IO_IN_BYTES;
 
+/** FUSE_FLUSH. ENOSYS is success to the guest, which does not send it again. */
 export function flush(session: Session, request: FuseRequest): void {
-  const { reader, fs, waiters } = session;
+  const { reader, fs, waiters, sharedLocks } = session;
   const file = session.file(reader.u64(0)) as AnyFile;
-  const flushed = fs.flush?.(file, reader.big(16));
-  session.settleEmpty(request, flushed);
+  const owner = reader.big(16);
+  if (!sharedLocks) requires(fs, 'flush');
+  else fs.dropLocks?.(file, owner);
+  session.settleEmpty(request, fs.flush?.(file, owner));
   if (waiters.size > 0) waiters.changed(file.node);
 }
 

@@ -250,9 +250,14 @@ describe('files', () => {
     expect(outcome(() => client.create(ROOT, 'file', O_RDWR | O_EXCL))).toBe('EEXIST');
     const again = client.create(ROOT, 'file', O_RDWR | O_TRUNC);
     expect(again).toMatchObject({ nodeId: made.nodeId, size: 0 });
-    client.flush(made.handle);
     client.release(made.handle);
     expect(outcome(() => client.read(made.handle, 0, 1))).toBe('EBADF');
+  });
+
+  test('the guest is told once that nothing has to be done when a process closes a file', () => {
+    const { handle } = client.create(ROOT, 'file', O_RDWR | O_CREAT);
+    expect(outcome(() => client.flush(handle))).toBe('ENOSYS');
+    expect(outcome(() => client.flush(handle + 1))).toBe('EBADF');
   });
 
   test('a mebibyte at a time, and past the size of one', () => {
