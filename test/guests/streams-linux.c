@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include <linux/vm_sockets.h>
@@ -104,7 +105,12 @@ static void begin(unsigned number) {
     struct sockaddr_vm host = {
         .svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_HOST, .svm_port = 7001};
     struct stream *s = &streams[made];
+    /* The answer comes behind the data of other streams: two seconds are too few where all is slow.
+     */
+    struct timeval patience = {.tv_sec = 60};
     s->fd = socket(AF_VSOCK, SOCK_STREAM, 0);
+    if (setsockopt(s->fd, AF_VSOCK, SO_VM_SOCKETS_CONNECT_TIMEOUT, &patience, sizeof patience) < 0)
+        die("timeout");
     if (connect(s->fd, (struct sockaddr *)&host, sizeof host) < 0) die("connect");
     s->number = number;
     s->numbered = 4;

@@ -1,14 +1,24 @@
 /**
  * Linux at work in a shared directory and over vsock, in one boot: cases of POSIX, random operations that are
- * repeated on the host, a tar of many files unpacked and packed again, and many streams at once.
+ * repeated on the host, a tar of many files unpacked and packed again, a repository of git's, and many
+ * streams at once.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { VirtualMachine } from 'vexit';
+import { copyGit, hasGit } from '../support/guest-git.js';
 import { describeKvm } from '../support/kvm.js';
 import { buildLinuxProgram } from '../support/linux-program.js';
 import { until } from '../support/run-guest.js';
@@ -19,6 +29,7 @@ import { runStreams } from '../support/vsock-streams.js';
 const FULL = process.env.VEXIT_TEST_WORK === 'full';
 const FILES = FULL ? 10_000 : 60;
 const STEPS = FULL ? 5000 : 50;
+const VERSIONED = FULL ? 200 : 8;
 const SEED = Number(process.env.FUZZ_SEED ?? Date.now() % 1_000_000);
 const STREAMS = 50;
 const STREAM_BYTES = FULL ? 10 << 20 : 20_000;
@@ -27,6 +38,7 @@ const TIMEOUT_MS = FULL ? 3_000_000 : 600_000;
 jest.setTimeout(TIMEOUT_MS + 20_000);
 /** Mounting a small disk is for root. */
 const testMount = process.getuid?.() === 0 ? test : test.skip;
+const testGit = hasGit ? test : test.skip;
 
 describeKvm('Linux at work', () => {
   let directory = '';
@@ -109,6 +121,36 @@ describeKvm('Linux at work', () => {
     expect(describeTree(back)).toEqual(expected);
     expect(await run('rm', '-r', 'tree')).toEqual({ status: 0, output: '' });
   });
+
+  testGit(
+    `keeps a repository of git's with ${VERSIONED} files, which the host's finds whole`,
+    async () => {
+      const script = path.join(__dirname, '..', 'guests', 'repository.sh');
+      const host = path.join(directory, 'repository');
+      execFileSync('sh', [script, host, String(VERSIONED)], {
+        env: { ...process.env, GIT: '/usr/bin/git' },
+      });
+      copyFileSync(script, at('repository.sh'));
+      copyGit(at('git'), '/mnt/git');
+      const command = `GIT=/mnt/git/git sh repository.sh /mnt/repository ${VERSIONED}`;
+      expect(await run('sh', '-c', command)).toEqual({ status: 0, output: '' });
+      const repositories = readdirSync(share).filter((name) => name.startsWith('repository'));
+      expect(repositories).toContain('repository');
+      for (const name of repositories.filter((each) => !each.endsWith('.sh'))) {
+        const git = (...args: string[]): string => {
+          const options = ['-c', 'safe.directory=*', '-C', at(name)];
+          return execFileSync('git', [...options, ...args], { encoding: 'utf8' });
+        };
+        expect(git('fsck', '--full', '--strict')).toBe('');
+        // What the guest has noted of its files in the index, to the nanosecond, is what the host sees.
+        expect(git('diff-files')).toBe('');
+        expect(git('status', '--porcelain')).toBe('');
+        expect(git('rev-parse', 'HEAD')).toBe(
+          execFileSync('git', ['-C', host, 'rev-parse', 'HEAD'], { encoding: 'utf8' }),
+        );
+      }
+    },
+  );
 
   testMount('gets an error where the disk of the host is full, and goes on', async () => {
     const { status, output } = await run(
