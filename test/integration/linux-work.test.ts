@@ -29,7 +29,7 @@ import { runStreams } from '../support/vsock-streams.js';
 const FULL = process.env.VEXIT_TEST_WORK === 'full';
 const FILES = FULL ? 10_000 : 60;
 const STEPS = FULL ? 5000 : 50;
-const VERSIONED = FULL ? 200 : 8;
+const VERSIONED = FULL ? 200 : 4;
 const SEED = Number(process.env.FUZZ_SEED ?? Date.now() % 1_000_000);
 const STREAMS = 50;
 const STREAM_BYTES = FULL ? 10 << 20 : 20_000;
