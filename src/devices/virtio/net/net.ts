@@ -25,6 +25,7 @@ import {
 import type { DescriptorChain } from '../queue/descriptor-chain.js';
 import type { VirtQueue } from '../queue/virt-queue.js';
 import { ChainFrame } from './chain-frame.js';
+import { KeptFrames } from './kept-frames.js';
 import { KernelPair, type PairDevice } from './kernel-pair.js';
 import { NetControl } from './net-control.js';
 import { FILTER_BYTES, RxFilter } from './net-filter.js';
@@ -56,12 +57,6 @@ export interface NetStatistics {
 
 const QUEUE_SIZE = 256;
 const CONTROL_QUEUE_SIZE = 64;
-/**
- * Frames that a backend answers with while it is handed one are kept until that turn is over, when they
- * are few and short. For others there is room after it: copying bulk data would be half the work.
- */
-const PENDING_LIMIT = 64;
-const PENDING_BYTES = 1024;
 /** What the driver can take, from the beginning and by the control queue. */
 const GUEST_OFFLOADS = [
   NetFeature.GuestCsum,
@@ -131,9 +126,11 @@ export class NetDevice implements VirtioDevice {
   private sending = false;
   /** Pairs whose backends have been told in a turn that there is no room. */
   private readonly refused = new Set<number>();
+  /** Pairs that get a turn after the one that goes on: frames were kept for them, or refused. */
+  private readonly answered = new Set<number>();
   private settling = false;
   private readonly roomTurn = (queue: VirtQueue): void => this.offerRoom(queue);
-  private pending: { readonly pair: number; readonly frame: GuestFrame }[] = [];
+  private readonly kept = new KeptFrames();
 
   /**
    * @param backends of the pairs that this thread serves
@@ -337,12 +334,12 @@ export class NetDevice implements VirtioDevice {
   }
 
   afterTurn(): void {
-    if (this.settling || (this.pending.length === 0 && this.refused.size === 0)) return;
+    if (this.settling || this.answered.size === 0) return;
     this.settling = true;
+    this.refused.clear();
     try {
-      this.deliverPending();
-      for (const pair of this.refused) this.context.runQueue(2 * pair, this.roomTurn);
-      this.refused.clear();
+      for (const pair of this.answered) this.context.runQueue(2 * pair, this.roomTurn);
+      this.answered.clear();
     } finally {
       this.settling = false;
     }
@@ -369,9 +366,12 @@ export class NetDevice implements VirtioDevice {
 
   private offerRoom(queue: VirtQueue): void {
     this.kernelPairs[queue.index / 2]?.fill(queue);
+    const pair = queue.index / 2;
     this.turn = queue;
     try {
-      this.backends[queue.index / 2]?.onRoom();
+      if (this.kept.deliver(pair, queue.epoch, (frame) => this.deliver(pair, frame))) {
+        this.backends[pair]?.onRoom();
+      }
     } finally {
       this.turn = undefined;
     }
@@ -393,6 +393,17 @@ export class NetDevice implements VirtioDevice {
     if (!this.wanted(frame)) return this.count(Counter.RxFiltered);
     // A turn of the transmit queue is going on: no other can begin.
     if (this.sending) return this.keep(pair, frame);
+    return !this.kept.has(pair) && this.deliver(pair, frame);
+  }
+
+  private keep(pair: number, frame: GuestFrame): boolean {
+    this.answered.add(pair);
+    if (!this.refused.has(pair) && this.kept.keep(pair, frame)) return true;
+    this.refused.add(pair);
+    return false;
+  }
+
+  private deliver(pair: number, frame: GuestFrame): boolean {
     const length = frame.headerLength + frame.payloadLength;
     const wait = this.limits.delay(Direction.Rx, length);
     if (wait > 0) {
@@ -444,28 +455,6 @@ export class NetDevice implements VirtioDevice {
     for (let i = 0; i < length; i++) head[i] = source[at + i]!;
     const vlans = context.hasFeature(NetFeature.ControlVlan);
     return this.filter.accepts(length === FILTER_BYTES ? head : head.subarray(0, length), vlans);
-  }
-
-  /** Keeps a copy of a frame until the turn of the transmit queue is over. */
-  private keep(pair: number, frame: GuestFrame): boolean {
-    const length = frame.headerLength + frame.payloadLength;
-    const few = this.pending.length < PENDING_LIMIT && length <= PENDING_BYTES;
-    if (!few || this.refused.has(pair)) {
-      this.refused.add(pair);
-      return false;
-    }
-    const header = frame.header.slice(0, frame.headerLength);
-    const from = frame.payloadStart;
-    const payload = frame.payload.slice(from, from + frame.payloadLength);
-    const copy = { ...frame, header, payload, payloadStart: 0, meta: { ...frame.meta } };
-    this.pending.push({ pair, frame: copy });
-    return true;
-  }
-
-  private deliverPending(): void {
-    for (const { pair, frame } of this.pending.splice(0)) {
-      if (!this.receive(pair, frame)) this.count(Counter.RxDropped);
-    }
   }
 
   /** Host side: takes the link up or down. */

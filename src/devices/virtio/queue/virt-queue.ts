@@ -12,6 +12,8 @@ export interface VirtQueue {
   readonly size: number;
   /** Chains taken and not pushed back. */
   readonly inFlight: number;
+  /** Changes whenever the queue is reset. */
+  readonly epoch: number;
 
   /**
    * Takes the next chain into `chain`. False when there is none, when the turn has used up its
@@ -33,8 +35,6 @@ export interface VirtQueue {
 
 /** What the device core does with a queue, apart from its device. */
 export interface QueueControl extends VirtQueue {
-  /** Changes whenever the queue is reset. */
-  readonly epoch: number;
   /** Why the queue failed in this turn, or undefined. */
   readonly failure: string | undefined;
   /**
