@@ -51,6 +51,7 @@ const TEST_PACKAGES = [
   ['cpio', inPath('cpio')],
   ['e2fsprogs', isFile('/sbin/mkfs.ext4')],
   ['fakeroot', inPath('fakeroot')],
+  ['iperf3', inPath('iperf3')],
   ['seabios', isFile('/usr/share/seabios/bios.bin')],
 ];
 const CHECK_PACKAGES = [['clang-format', inPath('clang-format')]];

@@ -11,23 +11,24 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { createServer, type Server } from 'node:http';
-import { createServer as createSocketServer, type AddressInfo } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { VirtualMachine, parseAllowNet, type NetEvent, type NetRequest } from 'vexit';
+import {
+  VirtualMachine,
+  parseAllowNet,
+  type NetEvent,
+  type NetRequest,
+  type NetworkControl,
+} from 'vexit';
+import { freePort } from '../support/free-port.js';
 import { describeKvm } from '../support/kvm.js';
+import { canUseTap } from '../support/tap-guest.js';
+import { TapPair } from '../support/tap-pair.js';
 
 const BOOT_TIMEOUT_MS = 600_000;
 const BIG = Buffer.alloc(300_000, 'vexit network ');
-
-async function freePort(): Promise<number> {
-  const server = createSocketServer().listen(0, '127.0.0.1');
-  await new Promise((resolve) => server.once('listening', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 async function serve(): Promise<Server> {
   const server = createServer((request, response) => {
@@ -36,6 +37,10 @@ async function serve(): Promise<Server> {
   await new Promise((resolve) => server.once('listening', resolve));
   return server;
 }
+
+const withTap = canUseTap();
+const tapName = TapPair.newName();
+if (!withTap) console.warn('skipped: no TAP devices or network namespaces here');
 
 /** What the guest does; each answer is a line "name=value". */
 function script(port: number): string {
@@ -47,6 +52,7 @@ function script(port: number): string {
     'wget -q -O- http://10.0.2.2:9/; echo refused=$?',
     'echo name=$(nslookup denied.example 2>&1 | grep -c -i -E "NXDOMAIN|can.t")',
     'echo address=$(ip -4 -o addr show eth0 | grep -c 10.0.2.15/24)',
+    ...(withTap ? ['ip link set eth1 up && ip addr add 10.99.0.2/24 dev eth1'] : []),
     // The shared directory.
     'echo seen=$(cat greeting)',
     'echo written > out && chmod 640 out && mkdir -p sub/deep && mv out sub/deep/moved',
@@ -61,6 +67,38 @@ function script(port: number): string {
   ].join('\n');
 }
 
+/** The guest's ARP requests for its own address (RFC 5227: announcements) that have come over the wire. */
+function arpAnnouncements(wire: TapPair): number {
+  const address = [10, 99, 0, 2];
+  return wire.take().filter(({ bytes }) => {
+    const [sender, target] = [bytes.subarray(28, 32), bytes.subarray(38, 42)];
+    const own = sender.equals(Buffer.from(address)) && target.equals(sender);
+    return bytes.readUInt16BE(12) === 0x0806 && own;
+  }).length;
+}
+
+/**
+ * How many announcements come when they are asked for; after the link was down, when the first has been
+ * acknowledged and must not come again; and when they are asked for once more.
+ */
+async function announcements(network: NetworkControl, wire: TapPair): Promise<number[]> {
+  const settle = async (act: () => void): Promise<number> => {
+    arpAnnouncements(wire);
+    act();
+    let count = 0;
+    for (let i = 0; i < 20; i++) {
+      await sleep(100);
+      count += arpAnnouncements(wire);
+    }
+    return count;
+  };
+  const ask = (): void => network.announce();
+  const first = await settle(ask);
+  network.setLink(false);
+  await sleep(500);
+  return [first, await settle(() => network.setLink(true)), await settle(ask)];
+}
+
 jest.setTimeout(BOOT_TIMEOUT_MS + 20_000);
 
 describeKvm('Linux on a user network, with a shared directory', () => {
@@ -69,6 +107,8 @@ describeKvm('Linux on a user network, with a shared directory', () => {
   let share = '';
   let fromGuest = '';
   let reason = '';
+  let wire: TapPair | undefined;
+  let announced: number[] = [];
   const asked: NetRequest[] = [];
   const events: NetEvent[] = [];
 
@@ -82,18 +122,19 @@ describeKvm('Linux on a user network, with a shared directory', () => {
     const server = await serve();
     const { port } = server.address() as AddressInfo;
     const hostPort = await freePort();
+    const user = {
+      host: true,
+      publish: [{ protocol: 'tcp', hostAddress: '127.0.0.1', hostPort, guestPort: 80 }],
+      allow: parseAllowNet(`10.0.2.2:${port}, 10.0.2.2:9`),
+      decide: (request: NetRequest) => {
+        asked.push(request);
+        return request.type === 'flow' && request.port === 9 ? 'deny' : 'allow';
+      },
+      pcap: path.join(directory, 'trace.pcapng'),
+    } as const;
     const vm = await VirtualMachine.create({
       command: { argv: ['sh', '-c', script(port)] },
-      net: {
-        host: true,
-        publish: [{ protocol: 'tcp', hostAddress: '127.0.0.1', hostPort, guestPort: 80 }],
-        allow: parseAllowNet(`10.0.2.2:${port}, 10.0.2.2:9`),
-        decide: (request) => {
-          asked.push(request);
-          return request.type === 'flow' && request.port === 9 ? 'deny' : 'allow';
-        },
-        pcap: path.join(directory, 'trace.pcapng'),
-      },
+      net: withTap ? [user, { kind: 'tap', name: tapName }] : user,
       shares: [
         { hostPath: share, guestPath: '/mnt/share' },
         { hostPath: directory, guestPath: '/mnt/ro', readOnly: true },
@@ -108,17 +149,20 @@ describeKvm('Linux on a user network, with a shared directory', () => {
     });
     try {
       await vm.start();
+      if (withTap) wire = TapPair.around({ kind: 'tap', name: tapName, fds: [] });
       const ready = path.join(share, 'ready');
       while (!existsSync(ready) && vm.state === 'running') await sleep(100);
       if (vm.state === 'running') {
         const response = await fetch(`http://127.0.0.1:${hostPort}/`);
         fromGuest = await response.text();
+        if (wire !== undefined) announced = await announcements(vm.networks[1]!, wire);
       }
       writeFileSync(path.join(share, 'done'), '');
       ({ reason } = await vm.wait());
     } finally {
       clearTimeout(watchdog);
       await vm.stop();
+      wire?.close();
       server.close();
     }
     for (const [, name, value] of text.matchAll(/^(\w+)=(.*)$/gm)) answers.set(name!, value!);
@@ -160,6 +204,10 @@ describeKvm('Linux on a user network, with a shared directory', () => {
 
   test('serves through a published port', () => {
     expect(fromGuest).toBe('hello from the guest\n');
+  });
+
+  (withTap ? test : test.skip)('announces its address once each time it is asked to', () => {
+    expect(announced).toEqual([1, 0, 1]);
   });
 
   test('has its frames captured', () => {

@@ -79,10 +79,15 @@ export class TapPair {
     }
   }
 
+  /** What a command line begins with that is to run in the namespace. */
+  get command(): string[] {
+    return ['nsenter', '-t', String(this.holder.pid), '-n', '--'];
+  }
+
   /** Runs a shell command in the namespace. */
   sh(command: string): string {
-    const target = ['-t', String(this.holder.pid), '-n', '--', 'sh', '-c', command];
-    return execFileSync('nsenter', target, { encoding: 'utf8' });
+    const [program, ...target] = this.command;
+    return execFileSync(program!, [...target, 'sh', '-c', command], { encoding: 'utf8' });
   }
 
   /** Puts a frame on the wire. */
