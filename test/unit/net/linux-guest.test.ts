@@ -5,6 +5,8 @@ import { createServer as createHttpServer } from 'node:http';
 import { createSocket } from 'node:dgram';
 import { UserNetwork, type UserNetSurroundings } from '../../../src/net/user-network.js';
 import type { UserNetOptions } from '../../../src/net/options.js';
+import type { NetBackend } from '../../../src/net/net-backend.js';
+import { LossyLink } from '../../support/lossy-link.js';
 import { canUseTap, TapGuest } from '../../support/tap-guest.js';
 
 const usable = canUseTap();
@@ -23,11 +25,11 @@ const servers: Server[] = [];
 async function world(
   options: Partial<UserNetOptions> = {},
   surroundings: UserNetSurroundings = {},
-  tap: { offload?: boolean; setUp?: boolean } = {},
+  tap: { offload?: boolean; setUp?: boolean; link?: (network: UserNetwork) => NetBackend } = {},
 ): Promise<World> {
   const network = new UserNetwork({ kind: 'user', host: true, ...options }, surroundings);
   const ports = await network.open();
-  const guest = TapGuest.open(network, { offload: true, ...tap });
+  const guest = TapGuest.open(tap.link?.(network) ?? network, { offload: true, ...tap });
   const made = { network, guest, ports };
   worlds.push(made);
   return made;
@@ -80,6 +82,40 @@ describeTap('Linux as the guest', () => {
     expect(put).toMatchObject({ code: 0, stdout: 'thanks' });
     expect(uploads).toEqual([sha(file)]);
   });
+
+  test('gets and puts a file whole over a link that loses, doubles and reorders frames', async () => {
+    const file = randomBytes(512 << 10);
+    const port = await listen(
+      createHttpServer((request, response) => {
+        const parts: Buffer[] = [];
+        request.on('data', (bytes: Buffer) => parts.push(bytes));
+        request.on('end', () =>
+          response.end(request.method === 'GET' ? file : sha(Buffer.concat(parts))),
+        );
+      }),
+    );
+    // The same losses each time, as far as the frames are the same: xorshift32.
+    let state = 0x2545f491;
+    const random = (): number => {
+      state ^= state << 13;
+      state ^= state >>> 17;
+      state ^= state << 5;
+      return (state >>> 0) / 2 ** 32;
+    };
+    let lossy: LossyLink | undefined;
+    const link = (network: UserNetwork): NetBackend =>
+      (lossy = new LossyLink(network, 0.02, random));
+    const { guest } = await world({}, {}, { offload: false, link });
+    const url = `http://10.0.2.2:${port}/`;
+    const got = await guest.run(['curl', '-sS', '--max-time', '60', url]);
+    expect(got.stderr).toBe('');
+    expect(sha(Buffer.from(got.stdout, 'latin1'))).toBe(sha(file));
+    const put = await guest.run(['curl', '-sS', '--max-time', '60', '-T', '-', url], file);
+    expect(put).toMatchObject({ code: 0, stdout: sha(file) });
+    for (const fate of [lossy!.toHost, lossy!.toGuest]) {
+      for (const count of [fate.lost, fate.doubled, fate.late]) expect(count).toBeGreaterThan(0);
+    }
+  }, 130_000);
 
   test('autoconfigures IPv6 and reaches the gateway over it', async () => {
     const server = createHttpServer((_, response) => response.end('six'));
