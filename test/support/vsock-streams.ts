@@ -40,7 +40,10 @@ async function receiveAll(
     return right;
   };
   if (!check(first)) return false;
-  for await (const chunk of socket) if (!check(chunk as Buffer)) return false;
+  // Without the option the socket is destroyed when the other side ends, though we may still be sending.
+  for await (const chunk of socket.iterator({ destroyOnReturn: false })) {
+    if (!check(chunk as Buffer)) throw new Error(`stream ${number} is wrong before byte ${at}`);
+  }
   return at === bytes;
 }
 
