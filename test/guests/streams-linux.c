@@ -24,7 +24,7 @@ struct stream {
     int fd;
     unsigned number, numbered;
     size_t sent, received;
-    int ended;
+    int ended, finished;
 };
 
 static struct stream *streams;
@@ -61,6 +61,14 @@ static void end(struct stream *s, unsigned *counter) {
     (*counter)++;
 }
 
+/* The host may be done before us: then there is nothing more to read, but to send. */
+static void half_done(struct stream *s) {
+    if (s->finished && s->sent == bytes)
+        end(s, s->received == bytes ? &right : &wrong);
+    else
+        watch(EPOLL_CTL_MOD, s->fd, (unsigned)(s - streams), s->finished ? EPOLLOUT : EPOLLIN);
+}
+
 static void send_some(struct stream *s) {
     while (s->numbered == 4 && s->sent < bytes) {
         size_t n = bytes - s->sent < PIECE ? bytes - s->sent : PIECE;
@@ -73,7 +81,7 @@ static void send_some(struct stream *s) {
         /* The others have their turn. */
         if ((size_t)done < n) return;
     }
-    if (s->sent == bytes) watch(EPOLL_CTL_MOD, s->fd, (unsigned)(s - streams), EPOLLIN);
+    if (s->sent == bytes) half_done(s);
 }
 
 static void receive_some(struct stream *s) {
@@ -91,7 +99,9 @@ static void receive_some(struct stream *s) {
     }
     if (!is_right(s->number, s->received, (size_t)n)) return end(s, &wrong);
     s->received += (size_t)n;
-    if (n == 0) end(s, s->received == bytes && s->sent == bytes ? &right : &wrong);
+    if (n > 0) return;
+    s->finished = 1;
+    half_done(s);
 }
 
 static void take(int listener) {
@@ -143,7 +153,7 @@ int main(int argc, char **argv) {
             }
             struct stream *s = &streams[events[k].data.u32];
             if (!s->ended && (events[k].events & EPOLLOUT)) send_some(s);
-            if (!s->ended && (events[k].events & ~EPOLLOUT)) receive_some(s);
+            if (!s->ended && !s->finished && (events[k].events & ~EPOLLOUT)) receive_some(s);
         }
     }
     printf("right %u wrong %u\n", right, wrong);
