@@ -11,8 +11,6 @@ export const BATCH_FRAMES = 64;
 export const BATCH_BUFFERS = 256;
 /** Bytes from which on a frame counts as bulk I/O, see `HugePages`. */
 export const BULK_FRAME = 16_384;
-/** Numbers of samples stay small integers. */
-export const SAMPLE_MASK = 0xffff;
 /** Entries of `struct iovec` for one batch. */
 const BATCH_SEGMENTS = 2048;
 /** Words of one `struct iovec`. */

@@ -13,8 +13,8 @@ import {
   type DeviceContext,
   type VirtioDevice,
 } from '../device.js';
+import { BulkSampler } from '../queue/bulk-sampler.js';
 import type { DescriptorChain } from '../queue/descriptor-chain.js';
-import type { Segments } from '../queue/segments.js';
 import type { VirtQueue } from '../queue/virt-queue.js';
 
 /** `struct virtio_fs_config`: tag and num_request_queues (5.11.4). */
@@ -30,8 +30,6 @@ const RESET_CHECK = 50;
 
 /** Transfers from this size on are bulk I/O. */
 const BULK = 65536;
-/** A driver gives its pages one by one: of bulk I/O, one page in so many is reported. */
-const SAMPLE = 8;
 
 /** What serves the requests; `FuseServer` is one. */
 export interface RequestServer {
@@ -85,6 +83,7 @@ export class FsDevice implements VirtioDevice {
   private readonly config = new Uint8Array(CONFIG_BYTES);
   private readonly server: RequestServer | undefined;
   private context!: DeviceContext;
+  private bulk!: BulkSampler;
   private words!: Int32Array<SharedArrayBuffer>;
   private seenEpoch = 0;
   private readonly free: Slot[] = [];
@@ -112,6 +111,7 @@ export class FsDevice implements VirtioDevice {
 
   attach(context: DeviceContext): void {
     this.context = context;
+    this.bulk = new BulkSampler(context.ram);
     const { buffer, byteOffset } = context.state;
     this.words = new Int32Array(buffer, byteOffset, 1);
     this.seenEpoch = this.epoch;
@@ -175,8 +175,8 @@ export class FsDevice implements VirtioDevice {
     if (this.closed) return;
     const { readable, writable } = slot.chain;
     // What a READ has filled is still in the one, what a WRITE has taken in the other.
-    if (written >= BULK) this.noteBulk(writable);
-    else if (readable.length >= BULK) this.noteBulk(readable);
+    if (written >= BULK) this.bulk.note(writable);
+    else if (readable.length >= BULK) this.bulk.note(readable);
     if (this.turn?.index === slot.queue) {
       this.turn.push(slot.chain.token, written);
       this.free.push(slot);
@@ -187,16 +187,6 @@ export class FsDevice implements VirtioDevice {
     if (this.flushing) return;
     this.flushing = true;
     queueMicrotask(() => this.flush());
-  }
-
-  /** Memory that much data goes to is worth huge pages. */
-  private noteBulk(pieces: Segments): void {
-    const { ram } = this.context;
-    const { count } = pieces;
-    for (let i = 0; i < count; i++) {
-      const size = pieces.size(i);
-      if (size >= BULK || i % SAMPLE === 0) ram.transferred(pieces.address(i), size);
-    }
   }
 
   /** Gives back what has been finished outside of a turn; one notification for each queue. */

@@ -10,11 +10,11 @@ import {
   BATCH_BUFFERS,
   BATCH_FRAMES,
   BULK_FRAME,
-  SAMPLE_MASK,
   ReadBatch,
   SEGMENT_WORDS,
   type KernelNetwork,
 } from '../../../net/kernel-network.js';
+import { BulkSampler } from '../queue/bulk-sampler.js';
 import type { DescriptorChain } from '../queue/descriptor-chain.js';
 import { RamCursor } from '../queue/guest-ram.js';
 import type { VirtQueue } from '../queue/virt-queue.js';
@@ -44,11 +44,11 @@ export class KernelReceiver {
   private readonly chain: DescriptorChain;
   private readonly placed: PlacedFrames;
   private readonly copier: NetReceiver;
+  private readonly bulk: BulkSampler;
   /** A frame that waits in `batch.frame`: its bytes with the header, or 0. */
   private parked = 0;
   /** Buffers to take for the next batch. */
   private wanted = 1;
-  private sample = 0;
 
   constructor(
     private readonly host: KernelPairHost,
@@ -58,6 +58,7 @@ export class KernelReceiver {
     this.chain = context.createChain();
     this.placed = new PlacedFrames(this.batch, new RamCursor(context.ram, context.ram.start));
     this.copier = new NetReceiver(context, context.ram.start);
+    this.bulk = new BulkSampler(context.ram);
   }
 
   /** Reads frames into the queue. */
@@ -173,13 +174,12 @@ export class KernelReceiver {
     return this.host.wants(placed.head, HEADER_BYTES, bytes);
   }
 
-  /** Reports one buffer of a long frame for all of them: each in its turn. */
+  /** Takes note of the memory of a long frame. */
   private noteBulk(first: number, buffers: number): void {
-    const { batch } = this;
-    const buffer = first + (this.sample % buffers);
-    this.sample = (this.sample + 1) & SAMPLE_MASK;
+    const { batch, bulk } = this;
+    const buffer = first + bulk.pick(buffers);
     const address = batch.addresses[batch.buffers[3 * buffer]!]!;
-    this.host.context.ram.transferred(address, batch.bufferBytes(buffer), buffers);
+    bulk.report(address, batch.bufferBytes(buffer), buffers);
   }
 
   /** Gives the buffers of a frame to the driver. */

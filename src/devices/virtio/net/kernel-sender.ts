@@ -3,12 +3,11 @@ import { plainMeta } from '../../../net/net-backend.js';
 import {
   BULK_FRAME,
   HEAD_STRIDE,
-  SAMPLE_MASK,
   WriteBatch,
   type KernelNetwork,
 } from '../../../net/kernel-network.js';
+import { BulkSampler } from '../queue/bulk-sampler.js';
 import type { DescriptorChain } from '../queue/descriptor-chain.js';
-import type { ReadableSegments } from '../queue/segments.js';
 import type { VirtQueue } from '../queue/virt-queue.js';
 import type { KernelPairHost } from './kernel-pair.js';
 import { cleanHeader, readHeader, type TxOffloads } from './net-header.js';
@@ -29,13 +28,14 @@ export class KernelSender {
   private readonly lengths = new Uint32Array(this.views.length);
   private readonly meta = plainMeta();
   private readonly chain: DescriptorChain;
-  private sample = 0;
+  private readonly bulk: BulkSampler;
 
   constructor(
     private readonly host: KernelPairHost,
     private readonly network: KernelNetwork,
   ) {
     this.chain = host.context.createChain();
+    this.bulk = new BulkSampler(host.context.ram);
   }
 
   /**
@@ -76,21 +76,13 @@ export class KernelSender {
       this.tokens[i] = chain.token;
       this.lengths[i] = length;
       if (this.takeHeader(offloads) && linkUp) {
-        if (length >= BULK_FRAME) this.noteBulk(readable);
+        if (length >= BULK_FRAME) this.bulk.note(readable);
         batch.add(readable.iovecs(batch.segments, batch.nextWord));
       } else {
         batch.addRefused();
       }
     }
     return false;
-  }
-
-  /** Reports one piece of a long frame for all of them: each in its turn. */
-  private noteBulk(readable: ReadableSegments): void {
-    const { count } = readable;
-    const piece = this.sample % count;
-    this.sample = (this.sample + 1) & SAMPLE_MASK;
-    this.host.context.ram.transferred(readable.address(piece), readable.size(piece), count);
   }
 
   /** Copies and checks the header of the chain; false when the frame is not to be sent. */
