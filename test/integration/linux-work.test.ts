@@ -27,12 +27,12 @@ import { runStreams } from '../support/vsock-streams.js';
 
 /** How much, with `VEXIT_TEST_WORK=full`, or for a guest kernel that is interpreted: 30 ms a system call. */
 const FULL = process.env.VEXIT_TEST_WORK === 'full';
-const FILES = FULL ? 10_000 : 60;
+const FILES = Number(process.env.VEXIT_TEST_FILES ?? (FULL ? 10_000 : 60));
 const STEPS = FULL ? 5000 : 50;
 const VERSIONED = FULL ? 200 : 4;
 const SEED = Number(process.env.FUZZ_SEED ?? Date.now() % 1_000_000);
 const STREAMS = 50;
-const STREAM_BYTES = FULL ? 10 << 20 : 20_000;
+const STREAM_BYTES = Number(process.env.VEXIT_TEST_STREAM_BYTES ?? (FULL ? 10 << 20 : 20_000));
 const TIMEOUT_MS = FULL ? 3_000_000 : 600_000;
 
 jest.setTimeout(TIMEOUT_MS + 20_000);
