@@ -237,12 +237,12 @@ export abstract class QueueRunner implements DeviceContext {
     block.unlock();
     if (notify) this.notifyUsed(index, epoch);
     if (this.configChangedInTurn) this.flushConfigChange();
-    if (failed || queue.failure !== undefined) {
-      this.fail(queue.failure ?? thrown);
-      return false;
-    }
+    const failure = queue.failure ?? thrown;
+    const broken = failed || failure !== undefined;
+    if (broken) this.fail(failure);
+    // Also of a turn that failed: what it has left undone is not for the driver that comes after a reset.
     this.device.afterTurn?.();
-    return more;
+    return more && !broken;
   }
 
   /** Nothing is said about a queue that has been reset in the meantime. */
