@@ -42,17 +42,9 @@ struct request {
     u8 status;
 };
 
-static struct descriptor descriptors[RING] __attribute__((aligned(4096)));
-static struct {
-    u16 flags, index, ring[RING], used_event;
-} available __attribute__((aligned(4096)));
-static volatile struct {
-    u16 flags, index;
-    struct {
-        u32 id, length;
-    } ring[RING];
-    u16 available_event;
-} used __attribute__((aligned(4096)));
+#include "ring.h"
+
+static struct ring ring;
 static struct request requests[RING];
 
 static void set_up(void) {
@@ -67,8 +59,8 @@ static void set_up(void) {
     set(0x20, 1);
     set(0x70, 11);
     if (!(get(0x70) & 8)) leave(0xee);
-    enable_queue(0, RING, descriptors, &available, &used);
-    available.flags = 1;
+    enable_queue(0, RING, ring.descriptors, &ring.available, &ring.used);
+    ring.available.flags = 1;
     u32 blocks = (u32)(*(volatile u64 *)(base + 0x100) / (BLOCK / 512));
     u32 random = 12345;
     /* Memory that a guest uses has pages of its own; an untouched one may be a zero page for all. */
@@ -84,21 +76,17 @@ static void set_up(void) {
         request->table[1] =
             (struct descriptor){BUFFERS + (i % DEPTH) * BLOCK, BLOCK, WRITE ? 1 : 3, 2};
         request->table[2] = (struct descriptor){(u32)&request->status, 1, 2, 0};
-        descriptors[i] = (struct descriptor){(u32)request->table, sizeof(request->table), 4, 0};
-        available.ring[i] = (u16)i;
+        ring.descriptors[i] = (struct descriptor){(u32)request->table, sizeof(request->table), 4, 0};
+        ring.available.ring[i] = (u16)i;
     }
     set(0x70, 15);
 }
 
 static void run(u32 rounds) {
-    volatile u16 *index = &available.index;
     while (rounds--) {
-        u16 next = (u16)(*index + DEPTH);
-        *index = next;
-        /* The index before the flags (2.7.13.4.1): a locked instruction is a fence. */
-        __asm__ volatile("lock; addl $0, (%%esp)" ::: "memory");
-        if (!(used.flags & 1)) set(0x50, 0);
-        while (used.index != next) __asm__ volatile("pause");
+        u16 next = (u16)(ring.available.index + DEPTH);
+        offer(0, &ring, next);
+        while (ring.used.index != next) __asm__ volatile("pause");
     }
 }
 

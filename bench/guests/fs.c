@@ -77,20 +77,9 @@ struct request {
     } out;
 };
 
-static struct queue {
-    struct descriptor descriptors[RING] __attribute__((aligned(4096)));
-    struct {
-        volatile u16 flags, index;
-        u16 ring[RING], used_event;
-    } available __attribute__((aligned(4096)));
-    volatile struct {
-        u16 flags, index;
-        struct {
-            u32 id, length;
-        } ring[RING];
-        u16 available_event;
-    } used __attribute__((aligned(4096)));
-} hiprio, queue;
+#include "ring.h"
+
+static struct ring hiprio, queue;
 static struct request requests[RING];
 static struct request forgotten;
 
@@ -128,15 +117,7 @@ static u32 put_name(char *to, const char *name) {
     return length;
 }
 
-static void offer(u32 index, struct queue *to, u32 count) {
-    u16 next = (u16)(to->available.index + count);
-    to->available.index = next;
-    /* The index before the flags (2.7.13.4.1): a locked instruction is a fence. */
-    __asm__ volatile("lock; addl $0, (%%esp)" ::: "memory");
-    if (!(to->used.flags & 1)) set(0x50, index);
-}
-
-static void wait(struct queue *on) {
+static void wait(struct ring *on) {
     while (on->used.index != on->available.index) __asm__ volatile("pause");
     __asm__ volatile("" ::: "memory");
 }
@@ -144,7 +125,7 @@ static void wait(struct queue *on) {
 /* One request that has been laid out, and its answer. */
 static void call(u32 slot) {
     queue.available.ring[queue.available.index % RING] = (u16)slot;
-    offer(1, &queue, 1);
+    offer(1, &queue, (u16)(queue.available.index + 1));
     wait(&queue);
     if (requests[slot].reply.error) leave(0xee);
 }
@@ -153,7 +134,7 @@ static void call(u32 slot) {
 static void forget(u64 node) {
     wait(&hiprio);
     forgotten.header.node = node;
-    offer(0, &hiprio, 1);
+    offer(0, &hiprio, (u16)(hiprio.available.index + 1));
 }
 
 static u64 look_up(const char *name) {
@@ -223,7 +204,7 @@ static void prepare(const struct load *load, u64 node, u64 handle) {
 
 static void run_rounds(const struct load *load, u32 rounds) {
     while (rounds--) {
-        offer(1, &queue, load->depth);
+        offer(1, &queue, (u16)(queue.available.index + load->depth));
         wait(&queue);
     }
 }

@@ -31,27 +31,19 @@
 /* What a driver like Linux's takes: a page for a piece of a long frame, else a buffer for each. */
 #define BUFFER (LONG ? 4096 : 1536)
 #define HEADER 12
+/* receiveq1 or transmitq1 (5.1.2). */
+#define QUEUE (RECEIVE ? 0 : 1)
 
 #define BUFFERS 0x1000000u
 #define REGION 0x1200000u
 #define SPACING (RECEIVE ? 4096 : (LONG ? 0x11000 : 2048))
 
-static struct queue {
-    struct descriptor descriptors[RING] __attribute__((aligned(4096)));
-    struct {
-        u16 flags, index, ring[RING], used_event;
-    } available __attribute__((aligned(4096)));
-    volatile struct {
-        u16 flags, index;
-        struct {
-            u32 id, length;
-        } ring[RING];
-        u16 available_event;
-    } used __attribute__((aligned(4096)));
-} queues[2];
+#include "ring.h"
+
+static struct ring queues[2];
 
 static void set_up_queue(u32 index) {
-    struct queue *queue = &queues[index];
+    struct ring *queue = &queues[index];
     enable_queue(index, RING, queue->descriptors, &queue->available, &queue->used);
     queue->available.flags = 1;
     for (u32 i = 0; i < RING; i++) queue->available.ring[i] = (u16)i;
@@ -93,33 +85,26 @@ static void set_up(void) {
     for (u32 i = 0; i < RING; i++) {
         u8 *buffer = (u8 *)(BUFFERS + i * SPACING);
         if (!RECEIVE) lay_out_frame(buffer);
-        queues[RECEIVE ? 0 : 1].descriptors[i] =
+        queues[QUEUE].descriptors[i] =
             (struct descriptor){(u32)buffer, RECEIVE ? BUFFER : HEADER + FRAME, RECEIVE ? 2 : 0, 0};
     }
     set(0x70, 15);
 }
 
-static void offer(struct queue *queue, u16 index) {
-    *(volatile u16 *)&queue->available.index = index;
-    /* The index before the flags (2.7.13.4.1): a locked instruction is a fence. */
-    __asm__ volatile("lock; addl $0, (%%esp)" ::: "memory");
-    if (!(queue->used.flags & 1)) set(0x50, RECEIVE ? 0 : 1);
-}
-
 /* Half of the ring is always with the device. */
 static void run(u32 batches) {
-    struct queue *queue = &queues[RECEIVE ? 0 : 1];
+    struct ring *queue = &queues[QUEUE];
     while (batches--) {
         u16 done = (u16)(queue->available.index - RING + BATCH);
         while ((u16)(queue->used.index - done) >= 0x8000) __asm__ volatile("pause");
-        offer(queue, (u16)(queue->available.index + BATCH));
+        offer(QUEUE, queue, (u16)(queue->available.index + BATCH));
     }
 }
 
 void main(void) {
     find(1);
     set_up();
-    offer(&queues[RECEIVE ? 0 : 1], RING);
+    offer(QUEUE, &queues[QUEUE], RING);
     run(WARMUP);
     outb(0xe9, 0xa1);
     run(BATCHES);
