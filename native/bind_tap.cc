@@ -134,13 +134,14 @@ static Napi::Value TapWrite(const Napi::CallbackInfo &info) {
     return Napi::Number::New(env, result);
 }
 
-// tapRead(fd, segments, buffers, bufferCount, mergeable, frames, limit, frame): how many frames
-// were read, or a negative errno.
+// tapRead(fd, segments, buffers, bufferCount, mergeable, frames, limit, frame, expected): how many
+// frames were read, or a negative errno.
 static Napi::Value TapRead(const Napi::CallbackInfo &info) {
     Napi::Env env = info.Env();
     int64_t fd = -1;
     int64_t buffers = 0;
     int64_t limit = 0;
+    int64_t expected = 0;
     iovec *segments = nullptr;
     vx_tap_buffer *list = nullptr;
     vx_tap_read_frame *frames = nullptr;
@@ -148,10 +149,11 @@ static Napi::Value TapRead(const Napi::CallbackInfo &info) {
     size_t segmentCount = 0, bufferCount = 0, frameCount = 0, frameBytes = 0;
     if (!ArgInt(info, 0, &fd) || !ArgArray(info, 1, &segments, &segmentCount) ||
         !ArgArray(info, 2, &list, &bufferCount) || !ArgInt(info, 3, &buffers) ||
-        info.Length() < 8 || !ArgArray(info, 5, &frames, &frameCount) || !ArgInt(info, 6, &limit) ||
-        !ArgArray(info, 7, &frame, &frameBytes))
+        !ArgArray(info, 5, &frames, &frameCount) || !ArgInt(info, 6, &limit) ||
+        !ArgArray(info, 7, &frame, &frameBytes) || !ArgInt(info, 8, &expected))
         return ThrowArgument(
-            env, "tapRead(fd, segments, buffers, count, mergeable, frames, limit, frame)");
+            env,
+            "tapRead(fd, segments, buffers, count, mergeable, frames, limit, frame, expected)");
     auto wanted = static_cast<uint64_t>(limit);
     if (static_cast<uint64_t>(buffers) > bufferCount || wanted > frameCount || frameBytes == 0)
         return ThrowArgument(env, "tapRead: more than there is room for");
@@ -166,7 +168,8 @@ static Napi::Value TapRead(const Napi::CallbackInfo &info) {
                                frames,
                                static_cast<uint32_t>(limit),
                                frame,
-                               frameBytes};
+                               frameBytes,
+                               static_cast<size_t>(expected)};
     return Napi::Number::New(env, vx_tap_read(static_cast<int>(fd), &read));
 }
 

@@ -111,14 +111,24 @@ int vx_tap_write(int fd, struct iovec *segments, struct vx_tap_frame *frames, ui
     return (int)count;
 }
 
-// Copies a frame into as many buffers as it takes, from `next` on. Returns how many, or 0 when
-// there are too few.
-static uint32_t scatter(const struct vx_tap_read *read, uint32_t next, size_t bytes) {
+// A frame from this many bytes on is worth reading straight into the buffers: the kernel fills them
+// in less time than it takes to read a long frame into memory of ours and to copy it from there.
+// For a short one it is the other way round.
+#define DIRECT_BYTES 8192
+// Pieces of guest memory for a frame that is read straight into buffers.
+#define DIRECT_PIECES 64
+
+// The buffers that `bytes` of a frame take, from `next` on, or 0 when there are too few.
+static uint32_t buffers_for(const struct vx_tap_read *read, uint32_t next, size_t bytes) {
     size_t room = 0;
     uint32_t end = next;
     while (room < bytes && end < read->buffer_count && (end == next || read->mergeable))
         room += read->buffers[end++].bytes;
-    if (room < bytes) return 0;
+    return room < bytes ? 0 : end - next;
+}
+
+// Copies a frame that is in memory of ours into its buffers, from `next` to `end`.
+static void scatter(const struct vx_tap_read *read, uint32_t next, uint32_t end, size_t bytes) {
     const uint8_t *from = read->frame;
     for (uint32_t i = next; i < end; i++) {
         const struct iovec *segment = &read->segments[read->buffers[i].first];
@@ -129,22 +139,70 @@ static uint32_t scatter(const struct vx_tap_read *read, uint32_t next, size_t by
             bytes -= step;
         }
     }
-    return end - next;
+}
+
+// Lists the memory of the buffers from `next` on that the longest frame can take, adjoining pieces
+// as one. Returns how many pieces there are, or 0 when it is too many; `*room` is their bytes.
+static uint32_t gather(const struct vx_tap_read *read, uint32_t next,
+                       struct iovec list[DIRECT_PIECES], size_t *room) {
+    uint32_t pieces = 0;
+    const void *end = NULL;
+    *room = 0;
+    for (uint32_t i = next; i < read->buffer_count && *room < read->frame_bytes; i++) {
+        if (i > next && !read->mergeable) break;
+        const struct iovec *segment = &read->segments[read->buffers[i].first];
+        for (uint32_t n = read->buffers[i].count; n > 0; n--, segment++) {
+            if (segment->iov_base == end) {
+                list[pieces - 1].iov_len += segment->iov_len;
+            } else {
+                if (pieces == DIRECT_PIECES) return 0;
+                list[pieces++] = *segment;
+            }
+            end = (uint8_t *)segment->iov_base + segment->iov_len;
+            *room += segment->iov_len;
+        }
+    }
+    return pieces;
+}
+
+// Reads a frame straight into buffers, and what they have no room for into memory of ours, where
+// the whole frame is put together then.
+static ssize_t read_direct(int fd, const struct vx_tap_read *read, struct iovec *list,
+                           uint32_t pieces, size_t room) {
+    uint32_t count = pieces;
+    if (room < read->frame_bytes)
+        list[count++] = (struct iovec){read->frame + room, read->frame_bytes - room};
+    ssize_t got = readv(fd, list, (int)count);
+    if (got <= 0 || (size_t)got <= room) return got;
+    uint8_t *to = read->frame;
+    for (uint32_t i = 0; i < pieces; i++) {
+        memcpy(to, list[i].iov_base, list[i].iov_len);
+        to += list[i].iov_len;
+    }
+    return got;
 }
 
 int vx_tap_read(int fd, const struct vx_tap_read *batch) {
+    struct iovec list[DIRECT_PIECES + 1];
+    size_t expected = batch->expected;
     uint32_t next = 0;
     uint32_t done = 0;
     uint32_t used = 1;
     while (used > 0 && done < batch->frame_limit && (done == 0 || next < batch->buffer_count)) {
+        size_t room = 0;
+        uint32_t pieces = expected < DIRECT_BYTES ? 0 : gather(batch, next, list, &room);
         ssize_t got;
-        do got = read(fd, batch->frame, batch->frame_bytes);
+        do
+            got = pieces > 0 ? read_direct(fd, batch, list, pieces, room)
+                             : read(fd, batch->frame, batch->frame_bytes);
         while (got < 0 && errno == EINTR);
         if (got < 0) {
             if (errno == EAGAIN || done > 0) break;
             return -errno;
         }
-        used = scatter(batch, next, (size_t)got);
+        expected = (size_t)got;
+        used = buffers_for(batch, next, expected);
+        if (pieces == 0) scatter(batch, next, next + used, expected);
         batch->frames[done++] = (struct vx_tap_read_frame){(uint32_t)got, used};
         next += used;
     }

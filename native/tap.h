@@ -71,10 +71,12 @@ struct vx_tap_read {
     bool mergeable;
     struct vx_tap_read_frame *frames;
     uint32_t frame_limit;
-    // Memory of ours that each frame is read into, and copied to the buffers from: it stays in the
-    // cache, and so both together take less time than it takes the kernel to fill buffers.
+    // Memory of ours that short frames are read into, and copied to the buffers from: it stays in
+    // the cache, and so both together take less time than it takes the kernel to fill buffers.
     uint8_t *frame;
     size_t frame_bytes;
+    // Bytes of the frame before: the next one is expected to be like it.
+    size_t expected;
 };
 
 // Reads frames one after the other, until there is none, the limit, buffers are used up, or a frame

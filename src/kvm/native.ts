@@ -208,6 +208,7 @@ export interface NativeAddon extends NativeFs, NativePacket {
     frames: Uint32Array,
     limit: number,
     frame: Uint8Array,
+    expected: number,
   ): number;
 }
 

@@ -88,6 +88,8 @@ export class ReadBatch {
   readonly frame = new Uint8Array(FRAME_BYTES);
   count = 0;
   mergeable = false;
+  /** Bytes of the last frame that was read: the next one may be like it. */
+  expected = 0;
   private used = 0;
 
   clear(): void {

@@ -71,10 +71,12 @@ export class TapNetwork implements KernelNetwork {
   }
 
   read(batch: ReadBatch, limit: number): number {
-    const { segments, buffers, count, mergeable, frames, frame } = batch;
-    return this.addon.tapRead(
-      ...([this.fd, segments, buffers, count, mergeable, frames, limit, frame] as const),
+    const { segments, buffers, count, mergeable, frames, frame, expected } = batch;
+    const read = this.addon.tapRead(
+      ...([this.fd, segments, buffers, count, mergeable, frames, limit, frame, expected] as const),
     );
+    if (read > 0) batch.expected = frames[2 * (read - 1)]!;
+    return read;
   }
 
   watch(readable: boolean, writable: boolean): void {

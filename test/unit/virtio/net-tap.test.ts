@@ -264,6 +264,72 @@ describeTap('frames to the guest', () => {
     expect(bench.device.statistics).toMatchObject({ rxPackets: 2, rxDropped: 0 });
   });
 
+  test.each([
+    ['that adjoin', 4096],
+    ['apart from each other', 4000],
+  ])('one long one behind the other, are in buffers %s', async (_name, length) => {
+    const bench = TapBench.open([MergeableBuffers, ...OFFLOADED]);
+    bench.buffers(Array.from({ length: 30 }, () => length));
+    const frames = [20_000, 20_001, 12_000, 6, 20_003].map((payload) =>
+      tcpFrame(MAC_BYTES, FAR_MAC, payload),
+    );
+    for (const frame of frames) bench.wire.send(frame, frame.length > 1514 ? TCP_GSO : []);
+    const counts = frames.map((frame) => Math.ceil((HEADER_BYTES + frame.length) / length));
+    const used = await bench.used(counts.reduce((sum, count) => sum + count));
+    let next = 0;
+    for (const [i, frame] of frames.entries()) {
+      const taken = used.slice(next, next + counts[i]!);
+      const bytes = taken.flatMap((entry, n) => bench.received(next + n, entry.length));
+      expect(bytes.slice(10, 12)).toEqual([counts[i], 0]);
+      expect(bytes.slice(HEADER_BYTES)).toEqual(frame);
+      next += counts[i]!;
+    }
+    expect(bench.rings[RX]!.take()).toEqual([]);
+    expect(bench.device.statistics).toMatchObject({ rxPackets: 5, rxDropped: 0 });
+  });
+
+  test('longer than the buffers that are left behind another long one, are not lost', async () => {
+    const bench = TapBench.open([MergeableBuffers, ...OFFLOADED]);
+    bench.buffers(Array.from({ length: 7 }, () => 4000));
+    const frame = tcpFrame(MAC_BYTES, OTHER_MAC, 20_000);
+    bench.wire.send(tcpFrame(MAC_BYTES, FAR_MAC, 20_000), TCP_GSO);
+    bench.wire.send(frame, TCP_GSO);
+    expect(await bench.used(6)).toHaveLength(6);
+    // The last buffer has been written to, and is not used.
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(bench.rings[RX]!.take()).toEqual([]);
+    bench.ram.write(0x46000, new Array<number>(4000).fill(0xaa));
+    for (let i = 7; i < 14; i++) {
+      const piece = { address: 0x40000 + 0x1000 * i, length: 4000, writable: true };
+      bench.rings[RX]!.send(piece);
+    }
+    bench.notify(RX);
+    const used = await bench.used(6);
+    const bytes = used.flatMap(({ length }, n) => bench.received(6 + n, length));
+    expect(bytes.slice(0, 12)).toEqual([...TCP_GSO, 6, 0]);
+    expect(bytes.slice(HEADER_BYTES)).toEqual(frame);
+    expect(bench.device.statistics).toMatchObject({ rxPackets: 2, rxDropped: 0 });
+  });
+
+  test('S-1: a long one behind another is in a buffer of very many pieces', async () => {
+    const bench = TapBench.open([...OFFLOADED]);
+    const ring = bench.rings[RX]!;
+    const frame = tcpFrame(MAC_BYTES, FAR_MAC, 20_000);
+    ring.send({ address: 0x40000, length: 0x6000, writable: true });
+    const small = Array.from({ length: 100 }, (_, i) => ({
+      ...{ address: 0x50000 + 2 * i, length: 1, writable: true },
+    }));
+    ring.send(...small, { address: 0x51000, length: 0x6000, writable: true });
+    bench.notify(RX);
+    for (let i = 0; i < 2; i++) bench.wire.send(frame, TCP_GSO);
+    expect((await bench.used(2)).map(({ length }) => length)).toEqual([20_066, 20_066]);
+    const bytes = [
+      ...small.map(({ address }) => bench.ram.get(address, 1)),
+      ...bench.ram.read(0x51000, 20_066 - 100),
+    ];
+    expect(bytes.slice(HEADER_BYTES)).toEqual(frame);
+  });
+
   test('F3: longer than a buffer without MRG_RXBUF are dropped, and others come', async () => {
     const bench = TapBench.open([]);
     bench.buffers([100, 100, 1600]);
