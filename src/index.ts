@@ -6,7 +6,7 @@ export type {
   VmState,
   VmStatistics,
 } from './machine/virtual-machine.js';
-export type { NetStatistics } from './devices/virtio/net/net.js';
+export type { NetStatistics } from './devices/virtio/net/net-state.js';
 export type { CommandOptions, VirtualMachineOptions } from './machine/config.js';
 export { EXIT_STATUS } from './machine/exit-report.js';
 export type { ExitReason, ExitReport } from './machine/exit-report.js';

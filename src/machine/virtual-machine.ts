@@ -7,7 +7,7 @@ import { MachineRequest } from '../bus/device.js';
 import type { NetEvent } from '../net/events.js';
 import type { BlockStatistics } from '../devices/virtio/block/block-statistics.js';
 import type { DiskRateLimits } from '../devices/virtio/block/block-options.js';
-import type { NetStatistics } from '../devices/virtio/net/net.js';
+import type { NetStatistics } from '../devices/virtio/net/net-state.js';
 import { VexitError } from '../util/errors.js';
 import { DoorbellBit } from '../vcpu/control-block.js';
 import { planBoot, type BootPlan } from './boot-plan.js';

@@ -1,7 +1,8 @@
 /** The host's sides of all virtio devices of a VM. */
 import type { BalloonDevice } from '../../devices/virtio/balloon/balloon.js';
 import type { VirtioDeviceCore } from '../../devices/virtio/index.js';
-import { NetDevice, type NetStatistics } from '../../devices/virtio/net/net.js';
+import { NetDevice } from '../../devices/virtio/net/net.js';
+import type { NetStatistics } from '../../devices/virtio/net/net-state.js';
 import { BalloonControl } from './balloon-control.js';
 import { ConsoleControl } from './console-control.js';
 import type { DeviceSpec } from './device-spec.js';

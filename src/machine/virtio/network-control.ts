@@ -1,6 +1,7 @@
 /** The host's hand on one network interface of a VM, over all its power-ons. */
 import type { NetLimitOptions } from '../../devices/virtio/net/net-limits.js';
-import { NetDevice, type NetStatistics } from '../../devices/virtio/net/net.js';
+import { NetDevice } from '../../devices/virtio/net/net.js';
+import type { NetStatistics } from '../../devices/virtio/net/net-state.js';
 import { VexitError } from '../../util/errors.js';
 import type { HostSide, PresentCore } from './host-side.js';
 

@@ -11,44 +11,42 @@ const MOST_FRAMES = 64;
 const LONGEST = 1024;
 
 interface Kept {
-  readonly pair: number;
   readonly frame: GuestFrame;
   /** Of the receive queue that had no buffer for it. */
   epoch: number | undefined;
 }
 
-/** Kept frames of a device, in the order in which they came. */
+/** Kept frames of a pair, in the order in which they came. */
 export class KeptFrames {
   private frames: Kept[] = [];
 
-  /** True when frames of a pair are waiting: others have to come after them. */
-  has(pair: number): boolean {
-    return this.frames.length > 0 && this.frames.some((kept) => kept.pair === pair);
+  /** True when frames are waiting: others have to come after them. */
+  get any(): boolean {
+    return this.frames.length > 0;
   }
 
   /** Keeps a copy of a frame; false when it is too long, or there are too many. */
-  keep(pair: number, frame: GuestFrame): boolean {
+  keep(frame: GuestFrame): boolean {
     const length = frame.headerLength + frame.payloadLength;
     if (this.frames.length >= MOST_FRAMES || length > LONGEST) return false;
     const header = frame.header.slice(0, frame.headerLength);
     const from = frame.payloadStart;
     const payload = frame.payload.slice(from, from + frame.payloadLength);
     const copy = { ...frame, header, payload, payloadStart: 0, meta: { ...frame.meta } };
-    this.frames.push({ pair, frame: copy, epoch: undefined });
+    this.frames.push({ frame: copy, epoch: undefined });
     return true;
   }
 
   /**
-   * Hands the frames of a pair over until one is refused. Those that were refused before the queue was
-   * reset are nobody's.
-   * @param epoch of the pair's receive queue
+   * Hands the frames over until one is refused. Those that were refused before the queue was reset are
+   * nobody's.
+   * @param epoch of the receive queue
    * @returns true when none is left
    */
-  deliver(pair: number, epoch: number, take: (frame: GuestFrame) => boolean): boolean {
-    if (!this.has(pair)) return true;
+  deliver(epoch: number, take: (frame: GuestFrame) => boolean): boolean {
+    if (!this.any) return true;
     let full = false;
     this.frames = this.frames.filter((kept) => {
-      if (kept.pair !== pair) return true;
       if (kept.epoch !== undefined && kept.epoch !== epoch) return false;
       full ||= !take(kept.frame);
       if (full) kept.epoch = epoch;

@@ -8,25 +8,19 @@ import type { DeviceContext } from '../device.js';
 import type { VirtQueue } from '../queue/virt-queue.js';
 import { Filled, KernelReceiver } from './kernel-receiver.js';
 import { KernelSender } from './kernel-sender.js';
-import type { TxOffloads } from './net-header.js';
 import type { NetLimits } from './net-limits.js';
+import type { NetState } from './net-state.js';
+import type { QueuePair } from './queue-pair.js';
 
-/** What a pair needs of its device. */
-export interface PairDevice {
+/** What moving frames needs of the pair and its device. */
+export interface KernelPairHost {
   readonly context: DeviceContext;
   readonly counters: Float64Array<SharedArrayBuffer>;
   readonly limits: NetLimits;
   readonly linkUp: boolean;
   readonly guestOffloads: NetOffloads;
-  readonly txOffloads: TxOffloads;
-  readonly pairsInUse: number;
   /** Whether the driver's filter lets a frame through whose first bytes are `head`. */
   wants(head: Uint8Array, at: number, bytes: number): boolean;
-  setLink(up: boolean): void;
-}
-
-/** The same, and what becomes of the network. */
-export interface KernelPairHost extends PairDevice {
   /** Writing says that the network is gone. */
   gone(error: number): void;
   readFailed(error: number): void;
@@ -37,7 +31,7 @@ export interface KernelPairHost extends PairDevice {
 const NO_DEVICE = -77;
 
 /** One pair. */
-export class KernelPair implements KernelPort, KernelPairHost {
+export class KernelPair implements QueuePair, KernelPort, KernelPairHost {
   private readonly sender: KernelSender;
   private readonly receiver: KernelReceiver;
   private reading = false;
@@ -50,7 +44,7 @@ export class KernelPair implements KernelPort, KernelPairHost {
   private readonly fillTurn = (queue: VirtQueue): void => this.fill(queue);
 
   constructor(
-    private readonly device: PairDevice,
+    private readonly state: NetState,
     private readonly network: KernelNetwork,
     private readonly pair: number,
   ) {
@@ -60,44 +54,32 @@ export class KernelPair implements KernelPort, KernelPairHost {
   }
 
   get context(): DeviceContext {
-    return this.device.context;
+    return this.state.context;
   }
 
   get counters(): Float64Array<SharedArrayBuffer> {
-    return this.device.counters;
+    return this.state.counters;
   }
 
   get limits(): NetLimits {
-    return this.device.limits;
+    return this.state.limits;
   }
 
   get linkUp(): boolean {
-    return this.device.linkUp && !this.lost;
+    return this.state.linkUp && !this.lost;
   }
 
   get guestOffloads(): NetOffloads {
-    return this.device.guestOffloads;
-  }
-
-  get txOffloads(): TxOffloads {
-    return this.device.txOffloads;
-  }
-
-  get pairsInUse(): number {
-    return this.device.pairsInUse;
+    return this.state.guestOffloads;
   }
 
   wants(head: Uint8Array, at: number, bytes: number): boolean {
-    return this.device.wants(head, at, bytes);
-  }
-
-  setLink(up: boolean): void {
-    this.device.setLink(up);
+    return this.state.wants(head, at, bytes);
   }
 
   /** A turn of the transmit queue. */
   send(queue: VirtQueue): void {
-    const sent = this.sender.send(queue, this.txOffloads);
+    const sent = this.sender.send(queue, this.state.txOffloads);
     this.watch(this.reading, !sent && !this.lost);
   }
 
@@ -110,7 +92,7 @@ export class KernelPair implements KernelPort, KernelPairHost {
   }
 
   readable(): void {
-    if (this.pair >= this.pairsInUse) {
+    if (this.pair >= this.state.pairsInUse) {
       this.watch(false, this.writing);
       return;
     }
@@ -132,7 +114,7 @@ export class KernelPair implements KernelPort, KernelPairHost {
   /** What concerns the whole network is said by the first pair. */
   sync(): void {
     if (this.pair !== 0 || this.lost) return;
-    const { guestOffloads, pairsInUse } = this;
+    const { guestOffloads, pairsInUse } = this.state;
     if (guestOffloads !== this.toldOffloads) {
       this.toldOffloads = guestOffloads;
       this.network.setOffloads(guestOffloads);
@@ -151,19 +133,19 @@ export class KernelPair implements KernelPort, KernelPairHost {
 
   readFailed(error: number): void {
     // A pair that has just been taken out of use.
-    if (error === NO_DEVICE && this.pair >= this.pairsInUse) return;
+    if (error === NO_DEVICE && this.pair >= this.state.pairsInUse) return;
     if (error === NO_DEVICE) this.gone(error);
     else this.context.log.warn('net-read', `${this.network.name}: reading fails: errno ${-error}`);
   }
 
   gone(error: number): void {
-    if (this.lost || (error === NO_DEVICE && this.pair >= this.pairsInUse)) return;
+    if (this.lost || (error === NO_DEVICE && this.pair >= this.state.pairsInUse)) return;
     this.lost = true;
     this.watch(false, false);
     const { name } = this.network;
     this.context.log.warn('net-gone', `${name} is gone: the link of the guest's interface is down`);
     // A turn of a queue is going on, in which the device cannot be locked.
-    queueMicrotask(() => this.setLink(false));
+    queueMicrotask(() => this.state.setLink(false));
   }
 
   warnDown(): void {
@@ -179,9 +161,5 @@ export class KernelPair implements KernelPort, KernelPairHost {
   release(): void {
     this.held = false;
     this.watch(this.reading, this.writing);
-  }
-
-  close(): Promise<void> {
-    return this.network.close();
   }
 }

@@ -6,6 +6,7 @@ import {
   ConfigField,
   ControlAck,
   ControlClass,
+  GUEST_OFFLOADS,
   LinkStatus,
   MAC_BYTES,
   MAC_TABLE_LIMIT,
@@ -16,15 +17,6 @@ import {
   StateField,
   VlanCommand,
 } from './net-layout.js';
-
-/** Offloads that can be switched while the device runs (5.1.6.5.6.1). */
-const SWITCHABLE = [
-  NetFeature.GuestCsum,
-  NetFeature.GuestTso4,
-  NetFeature.GuestTso6,
-  NetFeature.GuestEcn,
-  NetFeature.GuestUfo,
-];
 
 /** Carries out control commands. */
 export class NetControl {
@@ -147,7 +139,7 @@ export class NetControl {
     if (data.read(this.scratch, 0, 8) < 8) return false;
     const wanted = this.scratchView.getUint32(0, true);
     if (this.scratchView.getUint32(4, true) !== 0) return false;
-    const allowed = SWITCHABLE.filter((bit) => context.hasFeature(bit));
+    const allowed = GUEST_OFFLOADS.filter((bit) => context.hasFeature(bit));
     const mask = allowed.reduce((sum, bit) => sum | (1 << bit), 0);
     if ((wanted & ~mask) !== 0) return false;
     this.view.setUint32(StateField.GuestOffloads, wanted, true);

@@ -27,6 +27,15 @@ export enum NetFeature {
   ControlMac = 23,
 }
 
+/** Offloads of the driver: from the beginning, and switched while the device runs (5.1.6.5.6.1). */
+export const GUEST_OFFLOADS = [
+  NetFeature.GuestCsum,
+  NetFeature.GuestTso4,
+  NetFeature.GuestTso6,
+  NetFeature.GuestEcn,
+  NetFeature.GuestUfo,
+] as const;
+
 /** `struct virtio_net_hdr` with num_buffers (5.1.6): VERSION_1 has it always. */
 export const HEADER_BYTES = 12;
 
