@@ -1,5 +1,5 @@
 /** Counters of a disk, in its state: each queue has its own, so that no two threads write one. */
-import { COUNTERS, Counter } from './block-layout.js';
+import { BlockRequestType, COUNTERS, Counter } from './block-layout.js';
 
 /** What a disk has done since power-on. Bytes are those of requests that succeeded. */
 export interface BlockStatistics {
@@ -36,6 +36,28 @@ export class BlockCounters {
   /** Adds to a counter of a queue; the caller has the queue's lock. */
   add(queue: number, counter: Counter, value = 1): void {
     this.numbers[queue * Counter.Count + counter]! += value;
+  }
+
+  /** Counts a request that succeeded. */
+  succeeded(queue: number, type: BlockRequestType, length: number): void {
+    switch (type) {
+      case BlockRequestType.In:
+        this.add(queue, Counter.Reads);
+        this.add(queue, Counter.ReadBytes, length);
+        break;
+      case BlockRequestType.Out:
+        this.add(queue, Counter.Writes);
+        this.add(queue, Counter.WriteBytes, length);
+        break;
+      case BlockRequestType.Flush:
+        this.add(queue, Counter.Flushes);
+        break;
+      case BlockRequestType.Discard:
+        this.add(queue, Counter.Discards);
+        break;
+      default:
+        this.add(queue, Counter.WriteZeroes);
+    }
   }
 
   /** The sum over all queues. */
