@@ -4,7 +4,8 @@
  */
 import type { Duplex } from 'node:stream';
 import { SMALL_CHUNK, type Chunk, type ChunkPool } from '../chunk-pool.js';
-import type { TcpConnection, TcpFailure, TcpUser } from '../tcp/tcp-connection.js';
+import type { TcpConnection } from '../tcp/tcp-connection.js';
+import type { TcpFailure, TcpUser } from '../tcp/tcp-user.js';
 import { SocketWriter } from './socket-writer.js';
 
 /** A socket that may be able to end with a RST, as `net.Socket` is. */

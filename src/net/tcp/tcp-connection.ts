@@ -7,6 +7,7 @@ import type { Flow } from '../flow-table.js';
 import { Timer } from '../timers.js';
 import type { IpAddress } from '../wire/address.js';
 import type { MacAddress } from '../wire/mac.js';
+import { LifeStage, Lifetime, type Mortal } from './lifetime.js';
 import { TcpFlag, type Segment } from './segment.js';
 import type { SegmentRoute } from './segment-writer.js';
 import { SendQueue } from './send-queue.js';
@@ -14,6 +15,7 @@ import { seqAdd, seqDiff } from './sequence.js';
 import { TcpReceiver, WINDOW_SCALE, type ReceiverSink } from './tcp-receiver.js';
 import { TcpSender, type SenderLink } from './tcp-sender.js';
 import type { TcpStack } from './tcp-stack.js';
+import type { TcpFailure, TcpUser } from './tcp-user.js';
 
 /** States of RFC 9293, 3.3.2, and one before: the guest's SYN waits for the other side. */
 export enum TcpState {
@@ -30,29 +32,6 @@ export enum TcpState {
   Closed,
 }
 
-/** Why a connection has gone before its end. */
-export type TcpFailure = 'reset' | 'timeout' | 'evicted';
-
-/** The other side of a connection. */
-export interface TcpUser extends ReceiverSink {
-  /** The handshake with the guest is complete. */
-  onConnected(): void;
-  /** The guest will send nothing more. */
-  onEnd(): void;
-  /** The guest has taken bytes. */
-  onAcknowledged(): void;
-  /** The end of a batch of frames: bytes that were committed can go on. */
-  onFlush(): void;
-  /** The connection is gone; without a failure, both sides had ended. */
-  onClosed(failure?: TcpFailure): void;
-}
-
-/** 2 MSL. Nothing lingers on the link but in bounded queues that are emptied in order. */
-const TIME_WAIT_MS = 5000;
-const SYN_TIMEOUT_MS = 60_000;
-const KEEP_ALIVE_IDLE_MS = 300_000;
-const KEEP_ALIVE_INTERVAL_MS = 15_000;
-const KEEP_ALIVE_PROBES = 8;
 const NO_PAYLOAD = new Uint8Array(0);
 
 /** Other end of a flow, and its station. */
@@ -60,7 +39,7 @@ export interface TcpEnds extends Flow {
   mac: MacAddress;
 }
 
-export class TcpConnection implements TcpEnds, SegmentRoute, SenderLink {
+export class TcpConnection implements TcpEnds, SegmentRoute, SenderLink, Mortal {
   state = TcpState.Pending;
   readonly guestAddress: IpAddress;
   readonly guestPort: number;
@@ -76,13 +55,11 @@ export class TcpConnection implements TcpEnds, SegmentRoute, SenderLink {
 
   private readonly v4: boolean;
   private readonly timer: Timer;
-  private readonly life: Timer;
+  private readonly life: Lifetime;
   private initial: number;
   private offeredScale: number | undefined;
   /** The other side had ended before the handshake was complete. */
   private endsEarly = false;
-  private heard = 0;
-  private probes = 0;
 
   constructor(
     private readonly stack: TcpStack,
@@ -95,7 +72,7 @@ export class TcpConnection implements TcpEnds, SegmentRoute, SenderLink {
     this.mac = ends.mac;
     this.v4 = ends.guestAddress.isIpv4;
     this.timer = new Timer(() => this.onTimer());
-    this.life = new Timer(() => this.onLife());
+    this.life = new Lifetime(stack.timers, this);
     this.initial = stack.initialSequence();
     const queue = new SendQueue(stack.pool);
     this.sender = new TcpSender(queue, this, stack.timers, this.timer, this.initial);
@@ -145,7 +122,7 @@ export class TcpConnection implements TcpEnds, SegmentRoute, SenderLink {
     this.state = TcpState.SynReceived;
     this.sender.synSent();
     this.sendSyn();
-    this.setLife(SYN_TIMEOUT_MS);
+    this.life.begin(LifeStage.Handshake);
   }
 
   /** The other side is not there. `reset`: the guest is told by a RST. */
@@ -165,7 +142,7 @@ export class TcpConnection implements TcpEnds, SegmentRoute, SenderLink {
     this.state = TcpState.SynSent;
     this.sender.synSent();
     this.sendSyn();
-    this.setLife(SYN_TIMEOUT_MS);
+    this.life.begin(LifeStage.Handshake);
   }
 
   /** Nothing more will be put into the sender's queue. */
@@ -217,8 +194,7 @@ export class TcpConnection implements TcpEnds, SegmentRoute, SenderLink {
 
   /** A segment of this connection. */
   input(segment: Segment): void {
-    this.heard = this.stack.timers.now();
-    this.probes = 0;
+    this.life.hear();
     switch (this.state) {
       case TcpState.Pending:
         this.inputPending(segment);
@@ -308,7 +284,7 @@ export class TcpConnection implements TcpEnds, SegmentRoute, SenderLink {
     if (this.state === TcpState.TimeWait && this.reopens(segment)) return;
     if (!receiver.acceptable(segment.seq, segment.span)) {
       if (segment.has(TcpFlag.Rst)) return;
-      if (this.state === TcpState.TimeWait) this.setLife(TIME_WAIT_MS);
+      if (this.state === TcpState.TimeWait) this.life.begin(LifeStage.TimeWait);
       if (segment.has(TcpFlag.Syn) && this.state === TcpState.SynReceived) this.sendSyn();
       else this.challenge();
       return;
@@ -360,7 +336,7 @@ export class TcpConnection implements TcpEnds, SegmentRoute, SenderLink {
     const { receiver } = this;
     if (receiver.ended) {
       // The guest has not seen the acknowledgement of its FIN.
-      if (this.state === TcpState.TimeWait) this.setLife(TIME_WAIT_MS);
+      if (this.state === TcpState.TimeWait) this.life.begin(LifeStage.TimeWait);
       this.sendAck();
       return;
     }
@@ -386,7 +362,7 @@ export class TcpConnection implements TcpEnds, SegmentRoute, SenderLink {
   private timeWait(): void {
     this.state = TcpState.TimeWait;
     this.sender.close();
-    this.setLife(TIME_WAIT_MS);
+    this.life.begin(LifeStage.TimeWait);
     this.stack.restsNow(this);
     const { user } = this;
     this.user = undefined;
@@ -407,7 +383,7 @@ export class TcpConnection implements TcpEnds, SegmentRoute, SenderLink {
   private established(): void {
     this.state = TcpState.Established;
     this.sender.synAcknowledged();
-    this.setLife(KEEP_ALIVE_IDLE_MS);
+    this.life.begin(LifeStage.Established);
     this.user?.onConnected();
     if (this.endsEarly) this.end();
   }
@@ -445,33 +421,16 @@ export class TcpConnection implements TcpEnds, SegmentRoute, SenderLink {
     this.sendSyn();
   }
 
-  private setLife(milliseconds: number): void {
-    this.heard = this.stack.timers.now();
-    this.stack.timers.set(this.life, milliseconds);
+  probe(): void {
+    this.sender.probe();
   }
 
-  private onLife(): void {
-    if (this.state === TcpState.TimeWait) {
-      this.remove();
-      return;
-    }
-    if (!this.synchronized) {
-      this.fail('timeout');
-      return;
-    }
-    const idle = this.stack.timers.now() - this.heard;
-    if (this.probes === 0 && idle < KEEP_ALIVE_IDLE_MS) {
-      this.stack.timers.set(this.life, KEEP_ALIVE_IDLE_MS - idle);
-    } else if (this.blocked) {
-      // A guest without buffers cannot be asked.
-      this.stack.timers.set(this.life, KEEP_ALIVE_INTERVAL_MS);
-    } else if (this.probes >= KEEP_ALIVE_PROBES) {
-      this.fail('timeout');
-    } else {
-      this.probes++;
-      this.sender.probe();
-      this.stack.timers.set(this.life, KEEP_ALIVE_INTERVAL_MS);
-    }
+  onSilence(): void {
+    this.fail('timeout');
+  }
+
+  onRested(): void {
+    this.remove();
   }
 
   /** The connection is broken: the other side hears of it, and the guest unless it has done it. */
@@ -491,7 +450,7 @@ export class TcpConnection implements TcpEnds, SegmentRoute, SenderLink {
     this.user = undefined;
     this.sender.close();
     this.receiver.close();
-    this.stack.timers.remove(this.life);
+    this.life.end();
     this.stack.forget(this);
     user?.onFlush();
     user?.onClosed();

@@ -10,7 +10,8 @@ import {
   type GuestFrame,
   type NetOffloads,
 } from '../../../src/net/net-backend.js';
-import type { TcpConnection, TcpFailure, TcpUser } from '../../../src/net/tcp/tcp-connection.js';
+import type { TcpConnection } from '../../../src/net/tcp/tcp-connection.js';
+import type { TcpFailure, TcpUser } from '../../../src/net/tcp/tcp-user.js';
 import { Segment } from '../../../src/net/tcp/segment.js';
 import { SegmentWriter } from '../../../src/net/tcp/segment-writer.js';
 import { TcpStack } from '../../../src/net/tcp/tcp-stack.js';
