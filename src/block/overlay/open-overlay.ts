@@ -13,7 +13,7 @@ import { VexitError, errorMessage, systemCode } from '../../util/errors.js';
 import { formatSize } from '../../util/size.js';
 import { SECTOR } from '../backend.js';
 import { closeRaw, openRaw, type OpenRaw, type OpenRawOptions } from '../raw/open-raw.js';
-import type { RawFile } from '../raw/raw-backend.js';
+import type { RawFile } from '../raw/raw-file.js';
 import {
   BITMAP_OFFSET,
   HEADER_BYTES,

@@ -5,7 +5,7 @@ import { VexitError, errorMessage, systemCode } from '../../util/errors.js';
 import { SECTOR } from '../backend.js';
 import { allocateHostBytes } from '../host-memory.js';
 import { lockImage } from './lock.js';
-import type { RawFile } from './raw-backend.js';
+import type { RawFile } from './raw-file.js';
 
 /** How a raw disk is opened. */
 export interface OpenRawOptions {

@@ -3,7 +3,7 @@ import { fdatasyncSync, fstatSync, readvSync, writevSync } from 'node:fs';
 import { constants } from 'node:os';
 import type { HostBytes } from '../../../src/block/host-memory.js';
 import { IoDispatcher } from '../../../src/block/io-dispatcher.js';
-import { FallocateMode } from '../../../src/block/raw/raw-backend.js';
+import { FallocateMode } from '../../../src/block/raw/raw-calls.js';
 import type { IoEngine, IoFile, IoSegments } from '../../../src/io/io-engine.js';
 
 type Slices = (offset: number, length: number) => Uint8Array[];
