@@ -16,7 +16,6 @@ import { OverlayFlush } from './overlay-flush.js';
 import {
   BITMAP_BYTES,
   BITMAP_OFFSET,
-  DATA_OFFSET,
   HEADER_BYTES,
   MAX_BLOCKS,
   blockCount,
@@ -26,13 +25,12 @@ import {
 } from './overlay-format.js';
 import { OverlayKind, OverlayOperation, PartKind } from './overlay-operation.js';
 import { OverlayParts } from './overlay-parts.js';
+import { OverlayReads } from './overlay-reads.js';
+import { OverlayReservations } from './overlay-reservations.js';
+import { OverlayWrites } from './overlay-writes.js';
 
 /** Requests at once. */
 const OPERATIONS = 256;
-/** Requests at once that copy blocks; each may hold two. */
-const COPIES = 16;
-/** Parts of one read at once: a request of 4 GiB may have a million of them. */
-const READ_PARTS = 32;
 
 /** What an overlay is made of. */
 export interface OverlayOptions {
@@ -56,13 +54,11 @@ export class OverlayBackend implements BlockBackend {
   private readonly bitmap: OverlayBitmap;
   private readonly parts: OverlayParts;
   private readonly flusher: OverlayFlush;
+  private readonly reservations: OverlayReservations;
+  private readonly reads: OverlayReads;
+  private readonly writes: OverlayWrites;
   private readonly free: OverlayOperation[] = [];
   private operations = 0;
-  /** Requests that make blocks, and those that wait for them. */
-  private readonly allocating: OverlayOperation[] = [];
-  private readonly waiting: OverlayOperation[] = [];
-  private readonly edges: HostMemory[] = [];
-  private edgeCount = 0;
   private host!: BlockBackendHost;
 
   constructor(private readonly options: OverlayOptions) {
@@ -75,6 +71,16 @@ export class OverlayBackend implements BlockBackend {
     this.parts = new OverlayParts(base, store, (operation) => this.settle(operation));
     this.flusher = new OverlayFlush(this.bitmap, this.parts, BITMAP_OFFSET, (operation, result) =>
       this.finish(operation, result),
+    );
+    this.reservations = new OverlayReservations(this.bitmap, this.blockSize, allocate);
+    this.reads = new OverlayReads(this.bitmap, this.parts, layout);
+    this.writes = new OverlayWrites(
+      this.bitmap,
+      this.parts,
+      this.reservations,
+      this.flusher,
+      layout,
+      (operation) => this.ended(operation),
     );
   }
 
@@ -98,7 +104,7 @@ export class OverlayBackend implements BlockBackend {
   write(segments: BlockSegments, offset: number, token: number, stable: boolean): boolean {
     const { length } = segments;
     const operation = this.take(OverlayKind.Write, segments, offset, length, token, stable);
-    if (operation !== undefined) this.change(operation);
+    if (operation !== undefined) this.writes.start(operation);
     return operation !== undefined;
   }
 
@@ -128,7 +134,7 @@ export class OverlayBackend implements BlockBackend {
   ): boolean {
     const kind = unmap ? OverlayKind.Unmap : OverlayKind.Zero;
     const operation = this.take(kind, undefined, offset, length, token, stable);
-    if (operation !== undefined) this.change(operation);
+    if (operation !== undefined) this.writes.start(operation);
     return operation !== undefined;
   }
 
@@ -179,7 +185,7 @@ export class OverlayBackend implements BlockBackend {
   private settle(operation: OverlayOperation): void {
     operation.pending--;
     if (operation.issuing) return;
-    if (operation.kind === OverlayKind.Read) this.issueReads(operation);
+    if (operation.kind === OverlayKind.Read) this.reads.issue(operation);
     if (operation.pending > 0) return;
     const { next } = operation;
     operation.next = undefined;
@@ -189,206 +195,12 @@ export class OverlayBackend implements BlockBackend {
 
   private ended(operation: OverlayOperation): void {
     const { error } = operation;
-    if (operation.allocating) this.release(operation);
+    if (operation.allocating) this.reservations.release(operation);
     // Bits that the file does not know make a stable write wait for a flush.
     if (error === 0 && operation.stable) this.flusher.join(operation);
     else this.finish(operation, error);
-    this.resumeWaiting();
+    this.writes.resume();
   }
-
-  /** Reads runs of blocks from where they are, a bounded number at a time. */
-  private issueReads(operation: OverlayOperation): void {
-    const { bitmap, blockSize, parts } = this;
-    const { baseLimit } = this.layout;
-    const { end } = operation;
-    const segments = operation.segments!;
-    operation.issuing = true;
-    while (operation.position < end && operation.pending < READ_PARTS && operation.error === 0) {
-      const { position } = operation;
-      let block = Math.floor(position / blockSize);
-      const here = bitmap.has(block);
-      while (++block <= operation.last && bitmap.has(block) === here);
-      let stop = Math.min(end, block * blockSize);
-      const at = position - operation.offset;
-      if (!here && position >= baseLimit) {
-        segments.zero(at, stop - position);
-      } else {
-        if (!here) stop = Math.min(stop, baseLimit);
-        const kind = here ? PartKind.ReadStore : PartKind.ReadBase;
-        const part = parts.take(kind, operation, here ? DATA_OFFSET + position : position);
-        if (stop - position === segments.length) part.segments = segments;
-        else part.own.appendSlice(segments, at, stop - position);
-        parts.issue(part);
-      }
-      operation.position = stop;
-    }
-    operation.issuing = false;
-  }
-
-  /** A write or zeroes: at once where all blocks are here already. */
-  private change(operation: OverlayOperation): void {
-    if (this.bitmap.hasAll(operation.first, operation.last)) {
-      this.overwrite(operation);
-    } else if (this.blocked(operation) || !this.acquire(operation)) {
-      this.waiting.push(operation);
-    } else {
-      this.copyEdges(operation);
-    }
-  }
-
-  private overwrite(operation: OverlayOperation): void {
-    operation.pending = 1;
-    const { kind } = operation;
-    const part = this.parts.take(partKind(kind), operation, DATA_OFFSET + operation.offset);
-    if (kind === OverlayKind.Write) part.segments = operation.segments!;
-    else part.length = operation.end - operation.offset;
-    // The file knows all bits: its own stable write is one.
-    if (operation.stable && this.flusher.settled) {
-      part.stable = true;
-      operation.stable = false;
-    }
-    this.parts.issue(part);
-    this.settle(operation);
-  }
-
-  /** Another request makes a block that this one touches. */
-  private blocked(operation: OverlayOperation): boolean {
-    return this.allocating.some(
-      ({ first, last }) => first <= operation.last && operation.first <= last,
-    );
-  }
-
-  /** Reserves the blocks of a request, and memory for those that are copied. */
-  private acquire(operation: OverlayOperation): boolean {
-    const { blockSize, bitmap } = this;
-    const { first, last, offset, end } = operation;
-    operation.head = offset % blockSize !== 0 && !bitmap.has(first) ? first : -1;
-    operation.tail = end % blockSize !== 0 && !bitmap.has(last) ? last : -1;
-    if (operation.tail === first && operation.head < 0) {
-      operation.head = first;
-      operation.tail = -1;
-    } else if (operation.tail === operation.head) {
-      operation.tail = -1;
-    }
-    if (operation.head >= 0 || operation.tail >= 0) {
-      const edges = this.edges.pop() ?? this.makeEdges();
-      if (edges === undefined) return false;
-      operation.edges = edges;
-    }
-    operation.allocating = true;
-    this.allocating.push(operation);
-    return true;
-  }
-
-  private makeEdges(): HostMemory | undefined {
-    if (this.edgeCount === COPIES) return undefined;
-    this.edgeCount++;
-    return new HostMemory(2 * this.blockSize, this.options.allocate);
-  }
-
-  private release(operation: OverlayOperation): void {
-    operation.allocating = false;
-    this.allocating.splice(this.allocating.indexOf(operation), 1);
-    if (operation.edges !== undefined) this.edges.push(operation.edges);
-    operation.edges = undefined;
-  }
-
-  private resumeWaiting(): void {
-    for (let i = 0; i < this.waiting.length; i++) {
-      const operation = this.waiting[i]!;
-      if (this.bitmap.hasAll(operation.first, operation.last)) {
-        this.waiting.splice(i--, 1);
-        this.overwrite(operation);
-      } else if (!this.blocked(operation) && this.acquire(operation)) {
-        this.waiting.splice(i--, 1);
-        this.copyEdges(operation);
-      }
-    }
-  }
-
-  /** Reads the blocks of which the request has only a part. */
-  private copyEdges(operation: OverlayOperation): void {
-    operation.pending = 1;
-    operation.next = this.writeBlocks;
-    if (operation.head >= 0) this.readEdge(operation, operation.head, 0);
-    if (operation.tail >= 0) this.readEdge(operation, operation.tail, this.blockSize);
-    this.settle(operation);
-  }
-
-  private readEdge(operation: OverlayOperation, block: number, at: number): void {
-    const { blockSize, parts } = this;
-    const edges = operation.edges!;
-    const start = block * blockSize;
-    const there = Math.max(0, Math.min(blockSize, this.layout.baseLimit - start));
-    edges.bytes.fill(0, at + there, at + blockSize);
-    if (there === 0) return;
-    const part = parts.take(PartKind.ReadBase, operation, start);
-    part.own.append(edges, at, there);
-    parts.issue(part);
-  }
-
-  /** Writes the request with the rest of its first and last block around it. */
-  private readonly writeBlocks = (operation: OverlayOperation): void => {
-    if (operation.error !== 0) {
-      this.ended(operation);
-      return;
-    }
-    operation.pending = 1;
-    operation.next = this.madeBlocks;
-    if (operation.kind === OverlayKind.Write) this.writeData(operation);
-    else this.writeZeroBlocks(operation);
-    this.settle(operation);
-  };
-
-  private writeData(operation: OverlayOperation): void {
-    const { blockSize, parts } = this;
-    const { offset, end, first, last, head, tail, edges } = operation;
-    const segments = operation.segments!;
-    const start = head >= 0 ? first * blockSize : offset;
-    const part = parts.take(PartKind.Write, operation, DATA_OFFSET + start);
-    if (head < 0 && tail < 0) {
-      part.segments = segments;
-    } else {
-      if (head >= 0) part.own.append(edges!, 0, offset - start);
-      part.own.appendSlice(segments, 0, segments.length);
-      const rest = (last + 1) * blockSize - end;
-      // One block with both edges was copied once, to the first half of the memory.
-      const copy = tail >= 0 ? blockSize : first === last ? 0 : -1;
-      if (copy >= 0) part.own.append(edges!, copy + blockSize - rest, rest);
-    }
-    parts.issue(part);
-  }
-
-  private writeZeroBlocks(operation: OverlayOperation): void {
-    const { blockSize, parts } = this;
-    const { offset, end, first, last, head, tail, edges } = operation;
-    if (head >= 0) {
-      const start = first * blockSize;
-      edges!.bytes.fill(0, offset - start, Math.min(blockSize, end - start));
-      this.writeEdge(operation, first, 0);
-    }
-    if (tail >= 0) {
-      edges!.bytes.fill(0, blockSize, blockSize + end - last * blockSize);
-      this.writeEdge(operation, last, blockSize);
-    }
-    const from = head >= 0 ? (first + 1) * blockSize : offset;
-    const to = tail >= 0 ? last * blockSize : end;
-    if (to <= from) return;
-    const part = parts.take(partKind(operation.kind), operation, DATA_OFFSET + from);
-    part.length = to - from;
-    parts.issue(part);
-  }
-
-  private writeEdge(operation: OverlayOperation, block: number, at: number): void {
-    const part = this.parts.take(PartKind.Write, operation, DATA_OFFSET + block * this.blockSize);
-    part.own.append(operation.edges!, at, this.blockSize);
-    this.parts.issue(part);
-  }
-
-  private readonly madeBlocks = (operation: OverlayOperation): void => {
-    if (operation.error === 0) this.bitmap.set(operation.first, operation.last);
-    this.ended(operation);
-  };
 
   /**
    * Makes the disk larger; what is added is zero.
@@ -428,7 +240,7 @@ export class OverlayBackend implements BlockBackend {
     await this.options.base.close();
     await this.options.store.close();
     this.bitmap.staging.release();
-    for (const memory of this.edges) memory.release();
+    this.reservations.close();
   }
 
   /** An operation of our own. */
@@ -444,9 +256,4 @@ export class OverlayBackend implements BlockBackend {
       this.parts.submit();
     });
   }
-}
-
-function partKind(kind: OverlayKind): PartKind {
-  if (kind === OverlayKind.Write) return PartKind.Write;
-  return kind === OverlayKind.Unmap ? PartKind.Unmap : PartKind.Zero;
 }
