@@ -9,6 +9,8 @@
         "native/ring.c",
         "native/uring.c",
         "native/io_pool.c",
+        "native/io_pool_queue.c",
+        "native/io_pool_threads.c",
         "native/io_request.c",
         "native/tap.c",
         "native/tap_queues.c",
