@@ -27,6 +27,9 @@
         "native/bind_tap.cc",
         "native/bind_ping.cc",
         "native/bind_fs.cc",
+        "native/bind_fs_names.cc",
+        "native/bind_fs_attributes.cc",
+        "native/bind_fs_files.cc",
         "native/bind_packet.cc"
       ],
       "dependencies": ["<!(node -p \"require('node-addon-api').targets\"):node_addon_api"],

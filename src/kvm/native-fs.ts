@@ -49,7 +49,7 @@ export enum SyncKind {
   FileSystem,
 }
 
-/** Functions of `native/bind_fs.cc`. Misuse throws a TypeError. */
+/** Functions of `native/bind_fs_*.cc`. Misuse throws a TypeError. */
 export interface NativeFs {
   /** One step of a path with openat2: never leaves the directory, follows no link. */
   fsOpenBeneath(dirFd: number, name: string, flags: number, mode: number): number;
