@@ -3,32 +3,28 @@
  * disposes the instance and makes a new one, so nothing survives by accident.
  */
 import { closeSync } from 'node:fs';
-import path from 'node:path';
-import { SHARE_ENV, Worker } from 'node:worker_threads';
 import type { BootResult } from '../boot/boot-result.js';
 import { MachineRequest } from '../bus/device.js';
-import { cpuidForVcpu, supportedCpuid, type CpuidMask } from '../kvm/cpuid.js';
+import type { CpuidMask } from '../kvm/cpuid.js';
 import { Kvm, type VmFd } from '../kvm/kvm.js';
 import type { DiskRateLimits } from '../devices/virtio/block/block-options.js';
 import type { NetLimitOptions } from '../devices/virtio/net/net-limits.js';
-import { constant, native, packageRoot, type WatchHandle } from '../kvm/native.js';
-import { VcpuFd } from '../kvm/vcpu-fd.js';
+import { constant, native, type WatchHandle } from '../kvm/native.js';
 import { GuestMemory } from '../memory/guest-memory.js';
 import * as layout from '../memory/layout.js';
 import type { NetEvent } from '../net/events.js';
-import { VexitError, errorMessage } from '../util/errors.js';
-import { ControlBlock, DoorbellBit, RunState } from '../vcpu/control-block.js';
-import { enablePvmMsrExits, xsaveComponents, type XsaveComponent } from '../vcpu/pvm/index.js';
-import { setUpBootProcessor, setUpVcpu } from '../vcpu/setup.js';
+import { VexitError } from '../util/errors.js';
+import { ControlBlock, DoorbellBit } from '../vcpu/control-block.js';
+import { enablePvmMsrExits } from '../vcpu/pvm/index.js';
 import { AlarmClock } from './alarm-clock.js';
 import { openBoard, planBoard, type Board, type BoardDescriptor } from './board.js';
 import type { MachineConfig } from './config.js';
 import { reportRequest, type ExitReport } from './exit-report.js';
 import type { MappedRegion } from './open-devices.js';
+import { Vcpus } from './vcpus.js';
 import { IoThreads, type Deciders } from './virtio/io-threads.js';
 import type { DeviceClasses } from './virtio/make-device.js';
 import { connectInterrupts, connectKicks, slotFds } from './virtio/slots.js';
-import type { VcpuMessage, VcpuWorkerData } from './worker-data.js';
 
 /** Puts a kernel into memory; called once per power-on. */
 export type BootLoader = (memory: GuestMemory) => Promise<BootResult>;
@@ -66,37 +62,20 @@ export interface MachineParts {
   readonly load: BootLoader;
 }
 
-/** Time a vCPU worker has to leave its loop after a kick; it needs well under a millisecond. */
-const STOP_TIMEOUT_MS = 10_000;
-
 /** Every doorbell, or every slot. */
 const ALL_BITS = -1;
-
-let exitHookInstalled = false;
-
-/** process.exit and uncaught exceptions wait for threads in KVM_RUN: kick them out first. */
-function installExitHook(): void {
-  if (exitHookInstalled) return;
-  exitHookInstalled = true;
-  process.on('exit', () => native().vcpuStopAll());
-}
 
 /** A machine that is on. */
 export class MachineInstance {
   readonly board: Board;
   private readonly control: ControlBlock;
-  private readonly vcpus: VcpuFd[] = [];
-  private readonly workers: Worker[] = [];
-  private readonly workerExits: Promise<void>[] = [];
+  private readonly vcpus: Vcpus;
   private ioThreads: IoThreads | undefined;
   private readonly romIds: number[] = [];
   private readonly watch: WatchHandle;
   private readonly alarm: AlarmClock;
-  private pvmXsave: readonly XsaveComponent[] | undefined;
   private dump: { message: string; text: string } | undefined;
-  private waitingForPark: (() => void)[] = [];
   private ended = false;
-  private held = false;
 
   private constructor(
     private readonly config: MachineConfig,
@@ -118,6 +97,11 @@ export class MachineInstance {
       log: (message) => this.events.onLog(message),
       timers: true,
     });
+    this.vcpus = new Vcpus(this.control, {
+      onLog: (message) => this.events.onLog(message),
+      onDump: (message, text) => (this.dump ??= { message, text }),
+      onFailure: (message) => this.fail(message),
+    });
     this.alarm = new AlarmClock(this.board.rtc);
     this.watch = native().watchReadable(hostEvent, () => this.onHostEvent());
   }
@@ -128,7 +112,6 @@ export class MachineInstance {
    */
   static async create(parts: MachineParts, events: InstanceEvents): Promise<MachineInstance> {
     const { config, host, classes, regions, deciders, load } = parts;
-    installExitHook();
     const undo: (() => void)[] = [];
     try {
       const kvm = Kvm.open(config.kvmDevice);
@@ -183,24 +166,17 @@ export class MachineInstance {
   }
 
   private createVcpus(boot: BootResult): void {
-    const supported = supportedCpuid(this.kvm.fd);
-    if (this.host.pvm) this.pvmXsave = xsaveComponents(supported, constant('sizeof_kvm_xsave'));
-    const tscDeadline = this.kvm.capability('KVM_CAP_TSC_DEADLINE_TIMER') !== 0;
-    const masks = [...this.config.cpuMasks, ...this.host.cpuMasks];
-    const { cpus } = this.config;
-    for (let index = 0; index < cpus; index++) {
-      const vcpu = new VcpuFd(this.vm.createVcpu(index));
-      this.vcpus.push(vcpu);
-      vcpu.openStatistics();
-      setUpVcpu(vcpu, cpuidForVcpu(supported, index, cpus, masks, tscDeadline));
-    }
-    setUpBootProcessor(this.vcpus[0]!, boot.cpu);
+    const { config, host } = this;
+    const masks = [...config.cpuMasks, ...host.cpuMasks];
+    const options = { count: config.cpus, masks, pvm: host.pvm };
+    this.vcpus.create(this.kvm, this.vm, options, boot.cpu);
   }
 
-  /** Lets the vCPUs run. The first one starts at once, its worker takes over at the first exit. */
+  /** Lets the vCPUs run. */
   start(): void {
-    native().vcpuHeadStart(this.vcpus[0]!.id);
-    this.vcpus.forEach((vcpu, index) => this.startWorker(vcpu, index));
+    const memory = this.memory.descriptor;
+    const control = this.control.descriptor;
+    this.vcpus.start({ memory, control, board: this.boardDescriptor });
     this.startIoThreads();
     this.lookAtDevices();
   }
@@ -224,57 +200,20 @@ export class MachineInstance {
     this.ioThreads = new IoThreads(data, this.config.ioThreads, this.deciders, {
       onLog: (message) => this.events.onLog(message),
       onNetwork: (slot, event) => this.events.onNetwork(slot, event),
-      onFailure: (message) => {
-        this.dump ??= { message, text: '' };
-        this.control.request(MachineRequest.Fatal);
-      },
+      onFailure: (message) => this.fail(message),
     });
   }
 
-  private startWorker(vcpu: VcpuFd, index: number): void {
-    const data: VcpuWorkerData = {
-      vcpuId: vcpu.id,
-      index,
-      memory: this.memory.descriptor,
-      control: this.control.descriptor,
-      board: this.boardDescriptor,
-      pvm: this.pvmXsave,
-    };
-    const worker = new Worker(path.join(packageRoot(), 'dist', 'vcpu-worker.js'), {
-      workerData: data,
-      name: `vcpu${index}`,
-      env: SHARE_ENV,
-      execArgv: [],
-      resourceLimits: { maxYoungGenerationSizeMb: 2, maxOldGenerationSizeMb: 64, stackSizeMb: 1 },
-    });
-    this.workers.push(worker);
-    this.workerExits.push(
-      new Promise((resolve) => {
-        worker.once('exit', () => {
-          if (this.control.state !== RunState.Stopped) {
-            this.dump ??= { message: `vcpu ${index}: its thread has ended`, text: '' };
-            this.control.request(MachineRequest.Fatal);
-          }
-          resolve();
-        });
-      }),
-    );
-    worker.on('message', (message: VcpuMessage) => {
-      if (message.type === 'log') this.events.onLog(message.message);
-      else this.dump ??= { message: message.message, text: message.dump };
-    });
-    worker.on('error', (error) => {
-      this.dump ??= { message: `vcpu ${index}: ${errorMessage(error)}`, text: '' };
-      this.control.request(MachineRequest.Fatal);
-    });
+  /** A worker has failed: the first failure is the one that is reported. */
+  private fail(message: string): void {
+    this.dump ??= { message, text: '' };
+    this.control.request(MachineRequest.Fatal);
   }
 
   private onHostEvent(): void {
     native().eventfdDrain(this.hostEvent);
     const bits = this.control.takeDoorbells();
-    if ((bits & (1 << DoorbellBit.Parked)) !== 0) {
-      for (const check of this.waitingForPark.slice()) check();
-    }
+    if ((bits & (1 << DoorbellBit.Parked)) !== 0) this.vcpus.onParked();
     if ((bits & (1 << DoorbellBit.Alarm)) !== 0) this.alarm.rearm();
     if ((bits & (1 << DoorbellBit.Devices)) !== 0) {
       this.events.onDevices(this.control.takeDeviceDoorbells());
@@ -287,8 +226,6 @@ export class MachineInstance {
   private async finish(): Promise<void> {
     if (this.ended) return;
     this.ended = true;
-    // Whoever waits for the vCPUs to park would wait for ever.
-    for (const check of this.waitingForPark.slice()) check();
     await this.stopWorkers();
     const { kind, data } = this.control.pendingRequest;
     const report = reportRequest(kind, data, this.dump?.text);
@@ -297,13 +234,7 @@ export class MachineInstance {
   }
 
   private async stopWorkers(): Promise<void> {
-    this.control.setState(RunState.Stopped);
-    for (const vcpu of this.vcpus) vcpu.stop();
-    const timer = setTimeout(() => {
-      for (const worker of this.workers) void worker.terminate();
-    }, STOP_TIMEOUT_MS);
-    await Promise.all(this.workerExits);
-    clearTimeout(timer);
+    await this.vcpus.stop();
     await this.ioThreads?.stop();
     this.ioThreads = undefined;
   }
@@ -313,27 +244,9 @@ export class MachineInstance {
    * @returns false when the guest has ended this power-on at the same moment
    */
   async pause(): Promise<boolean> {
-    if (!this.held && !this.stopVcpus()) return false;
-    this.held = false;
-    await new Promise<void>((resolve) => {
-      const check = (): void => {
-        const done = this.control.parked === this.vcpus.length || this.ended;
-        if (!done) return;
-        this.waitingForPark = this.waitingForPark.filter((other) => other !== check);
-        resolve();
-      };
-      this.waitingForPark.push(check);
-      check();
-    });
-    if (this.ended) return false;
+    if (!(await this.vcpus.pause())) return false;
     await this.ioThreads?.pause();
     return !this.ended;
-  }
-
-  private stopVcpus(): boolean {
-    if (!this.control.changeState(RunState.Running, RunState.Paused)) return false;
-    for (const vcpu of this.vcpus) vcpu.kick();
-    return true;
   }
 
   /**
@@ -341,20 +254,18 @@ export class MachineInstance {
    * processor time. Does nothing to a machine that is paused or held.
    */
   hold(): void {
-    if (this.stopVcpus()) this.held = true;
+    this.vcpus.hold();
   }
 
   /** Lets vCPUs go on that are held; does nothing to a machine that has been paused since. */
   letGo(): void {
-    if (!this.held) return;
-    this.held = false;
-    this.control.changeState(RunState.Paused, RunState.Running);
+    this.vcpus.letGo();
   }
 
   /** Lets paused vCPUs go on. */
   resume(): void {
     void this.ioThreads?.resume();
-    this.control.changeState(RunState.Paused, RunState.Running);
+    this.vcpus.resume();
   }
 
   /** Gives an interface other limits; see {@link IoThreads.limitNetwork}. */
@@ -374,18 +285,17 @@ export class MachineInstance {
 
   /** CLOCK_MONOTONIC nanoseconds at which the first vCPU entered the guest; 0 before it. */
   get firstRunTime(): number {
-    return native().vcpuFirstRun(this.vcpus[0]!.id);
+    return this.vcpus.firstRunTime;
   }
 
   /** KVM's counters of each vCPU. */
   vcpuStatistics(): Readonly<Record<string, number>>[] {
-    return this.vcpus.map((vcpu) => vcpu.statistics());
+    return this.vcpus.statistics();
   }
 
   /** Switches the machine off and gives everything back. */
   async dispose(): Promise<void> {
     this.ended = true;
-    for (const check of this.waitingForPark.slice()) check();
     await this.stopWorkers();
     this.events.onStopped();
     this.release();
@@ -394,10 +304,7 @@ export class MachineInstance {
   private release(): void {
     this.alarm.stop();
     native().unwatch(this.watch);
-    for (const vcpu of this.vcpus.splice(0)) {
-      vcpu.detach();
-      native().vcpuClose(vcpu.id);
-    }
+    this.vcpus.close();
     this.vm.close();
     this.kvm.close();
     this.memory.close();

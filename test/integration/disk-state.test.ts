@@ -19,7 +19,7 @@ const image = imageDirectory();
 /** What is inside of a VM. */
 interface Machine {
   readonly memory: GuestMemory;
-  readonly vcpus: readonly VcpuFd[];
+  readonly vcpus: { readonly fds: readonly VcpuFd[] };
   readonly boardDescriptor: BoardDescriptor;
   readonly board: Pick<Board, 'ports' | 'virtio'>;
 }
@@ -40,7 +40,7 @@ interface Saved {
 
 function save(machine: Machine): Saved {
   const { memory, vcpus, board, boardDescriptor } = machine;
-  const vcpu = vcpus[0]!;
+  const vcpu = vcpus.fds[0]!;
   const { registers, blocks } = boardDescriptor;
   return {
     memory: memory.read(0, memory.size),
@@ -65,7 +65,7 @@ function restore(saved: Saved, machine: Machine): void {
     new RegisterBlock(registers, blocks[name]!).restore(bytes);
   }
   board.virtio.forEach((core, slot) => core.registers.restore(saved.virtio[slot]!));
-  const vcpu = vcpus[0]!;
+  const vcpu = vcpus.fds[0]!;
   vcpu.readRegs().bytes.set(saved.regs);
   vcpu.readSregs().bytes.set(saved.sregs);
   vcpu.writeSregs();

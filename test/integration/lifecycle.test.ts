@@ -175,8 +175,8 @@ describeKvm('life of a VM', () => {
     await using other = await Guest.start('control');
     await using guest = await Guest.start('control', { cmdline: 'do=I', cpus: 2 });
     await guest.shows('pio\n');
-    const { instance } = guest.vm as unknown as { instance: { workers: Worker[] } };
-    void instance.workers[0]!.terminate();
+    const { instance } = guest.vm as unknown as { instance: { vcpus: { workers: Worker[] } } };
+    void instance.vcpus.workers[0]!.terminate();
     const { report } = await guest.ended();
     expect(report).toMatchObject({
       reason: 'internal-error',
