@@ -1,11 +1,7 @@
 /** vexit as a library. */
 export { VirtualMachine } from './machine/virtual-machine.js';
-export type {
-  SerialStreams,
-  VirtualMachineEvents,
-  VmState,
-  VmStatistics,
-} from './machine/virtual-machine.js';
+export type { VirtualMachineEvents, VmState, VmStatistics } from './machine/virtual-machine.js';
+export type { SerialStreams } from './machine/port-streams.js';
 export type { NetStatistics } from './devices/virtio/net/net-state.js';
 export type { CommandOptions, VirtualMachineOptions } from './machine/config.js';
 export { EXIT_STATUS } from './machine/exit-report.js';

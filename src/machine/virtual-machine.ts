@@ -1,37 +1,25 @@
 /** The library's face of a VM: create, start, talk to it, wait for its end. */
 import { EventEmitter } from 'node:events';
-import type { Readable, Writable } from 'node:stream';
+import type { Readable } from 'node:stream';
 import type { AgentChannel } from '../agent/agent-channel.js';
 import type { GuestAgent } from '../agent/guest-agent.js';
 import { MachineRequest } from '../bus/device.js';
 import type { NetEvent } from '../net/events.js';
 import type { BlockStatistics } from '../devices/virtio/block/block-statistics.js';
-import type { DiskRateLimits } from '../devices/virtio/block/block-options.js';
 import type { NetStatistics } from '../devices/virtio/net/net-state.js';
 import { VexitError } from '../util/errors.js';
-import { DoorbellBit } from '../vcpu/control-block.js';
-import { planBoot, type BootPlan } from './boot-plan.js';
-import {
-  agentHasPort,
-  checkConfig,
-  vsockDevice,
-  type MachineConfig,
-  type VirtualMachineOptions,
-} from './config.js';
+import type { VirtualMachineOptions } from './config.js';
 import { AgentLink } from './agent-link.js';
-import { ConsolePort } from './console-port.js';
 import { AGENT_PORT_NAME } from './device-options.js';
 import { EXIT_STATUS, type ExitReport } from './exit-report.js';
 import { MachineInstance } from './instance.js';
-import { OutputStream } from './output-stream.js';
-import { openDevices, type OpenDevices } from './open-devices.js';
+import { PortStreams, type SerialStreams } from './port-streams.js';
 import type { BalloonControl } from './virtio/balloon-control.js';
 import type { ConsoleControl } from './virtio/console-control.js';
-import type { NetLimitOptions } from '../devices/virtio/net/net-limits.js';
 import type { NetworkControl } from './virtio/network-control.js';
 import type { DiskControl } from './virtio/disk-control.js';
 import { HostSides } from './virtio/host-sides.js';
-import { loadDeviceClasses, type DeviceClasses } from './virtio/make-device.js';
+import { prepareParts, type VmParts } from './vm-parts.js';
 import type { VsockHost } from './vsock/vsock-host.js';
 
 /** Where a VM is in its life. */
@@ -51,14 +39,6 @@ export interface VirtualMachineEvents {
   network: [NetEvent, number];
 }
 
-/** A serial port: bytes to and from the guest. */
-export interface SerialStreams {
-  /** What the guest writes. Kept (256 KiB) until somebody reads. */
-  readonly output: Readable;
-  /** What the guest reads. Back-pressure comes from the guest. */
-  readonly input: Writable;
-}
-
 /** What a VM has done since power-on. */
 export interface VmStatistics {
   /** Of each vCPU, KVM's own counters: `exits`, `io_exits`, `mmio_exits`, `halt_exits`... */
@@ -67,7 +47,6 @@ export interface VmStatistics {
   readonly networks: readonly NetStatistics[];
 }
 
-const SERIAL_COUNT = 4;
 /** The serial port that the agent of the default guest takes when there is no port for it. */
 const AGENT_SERIAL = 1;
 
@@ -105,38 +84,30 @@ export class VirtualMachine extends EventEmitter<VirtualMachineEvents> {
   /** Notes given before anybody could listen. */
   readonly notes: readonly string[];
 
-  private readonly ports: ConsolePort[];
+  private readonly ports: PortStreams;
   private readonly hostSides: HostSides;
-  private readonly debugOut: OutputStream;
-  private readonly firmwareOut: OutputStream;
   private instance: MachineInstance | undefined;
   private currentState: VmState = 'created';
   private report: ExitReport | undefined;
   private transition: Promise<void> = Promise.resolve();
 
-  private constructor(
-    private readonly config: MachineConfig,
-    private readonly plan: BootPlan,
-    private readonly classes: DeviceClasses,
-    private readonly devices: OpenDevices,
-    channel: typeof AgentChannel | undefined,
-    agentOf: ((vsock: VsockHost) => GuestAgent) | undefined,
-  ) {
+  private constructor(private readonly parts: VmParts) {
     super();
+    const { config, plan, channel, agentOf } = parts;
     this.notes = plan.notes;
-    this.ports = Array.from(
-      { length: SERIAL_COUNT },
-      (_, i) => new ConsolePort(() => this.instance?.board.serials[i]),
-    );
-    this.serials = this.ports;
-    this.debugOut = new OutputStream(() => this.drainDebug());
-    this.firmwareOut = new OutputStream(() => this.drainDebug());
+    this.ports = new PortStreams(() => this.instance?.board);
+    this.serials = this.ports.serials;
+    this.debugConsole = this.ports.debugConsole;
+    this.firmwareLog = this.ports.firmwareLog;
     this.hostSides = new HostSides(config.devices, {
       core: (slot) => this.instance?.board.virtio[slot],
       memory: config.memory,
-      resizeDisk: (slot, bytes) => this.resizeDisk(slot, bytes),
-      limitDisk: (slot, limits) => this.limitDisk(slot, limits),
-      limitNetwork: (slot, limits) => this.limitNetwork(slot, limits),
+      resizeDisk: async (slot, bytes) =>
+        this.machineThatIs('running', 'resize a disk of').resizeDisk(slot, bytes),
+      limitDisk: async (slot, limits) =>
+        this.machineThatIs('running', 'limit a disk of').limitDisk(slot, limits),
+      limitNetwork: async (slot, limits) =>
+        this.machineThatIs('running', 'limit a network of').limitNetwork(slot, limits),
       running: () => this.state === 'running' || this.state === 'paused',
     });
     this.balloon = this.hostSides.balloon;
@@ -145,20 +116,19 @@ export class VirtualMachine extends EventEmitter<VirtualMachineEvents> {
     this.networks = this.hostSides.networks;
     this.vsock = this.hostSides.vsock;
     this.agent = this.vsock === undefined ? undefined : agentOf?.(this.vsock);
-    this.debugConsole = this.debugOut;
-    this.firmwareLog = this.firmwareOut;
-    if (channel !== undefined) {
-      const port = this.virtioConsole?.port(AGENT_PORT_NAME);
-      const link = new AgentLink([
-        this.ports[AGENT_SERIAL]!,
-        ...(port === undefined ? [] : [port]),
-      ]);
-      this.command = new channel(
-        (bytes) => link.offer(bytes),
-        () => link.drain(),
-      );
-      link.connect(this.command);
-    }
+    if (channel !== undefined) this.command = this.connectCommand(channel);
+  }
+
+  private connectCommand(channel: typeof AgentChannel): AgentChannel {
+    const port = this.virtioConsole?.port(AGENT_PORT_NAME);
+    const serial = this.ports.serials[AGENT_SERIAL]!;
+    const link = new AgentLink(port === undefined ? [serial] : [serial, port]);
+    const command = new channel(
+      (bytes) => link.offer(bytes),
+      () => link.drain(),
+    );
+    link.connect(command);
+    return command;
   }
 
   /**
@@ -166,25 +136,15 @@ export class VirtualMachine extends EventEmitter<VirtualMachineEvents> {
    * @throws VexitError; nothing is left behind
    */
   static async create(options: VirtualMachineOptions = {}): Promise<VirtualMachine> {
-    const checked = checkConfig(options);
-    const asked = { ...options, vsock: vsockDevice(options) };
-    const devices = await openDevices(asked, checked.memory, agentHasPort(options));
+    const parts = await prepareParts(options);
     try {
-      const config = { ...checked, devices: devices.specs };
-      const plan = await planBoot(options, config);
-      const classes = await loadDeviceClasses(config.devices);
-      const channel = plan.hasAgent
-        ? (await import('../agent/agent-channel.js')).AgentChannel
-        : undefined;
-      const agentOf =
-        asked.vsock === false ? undefined : (await import('./agent-access.js')).agentOf;
-      const vm = new VirtualMachine(config, plan, classes, devices, channel, agentOf);
+      const vm = new VirtualMachine(parts);
       const { terminal } = options;
       if (terminal !== undefined) vm.virtioConsole?.resize(terminal.cols, terminal.rows);
       await vm.powerOn();
       return vm;
     } catch (error) {
-      devices.abandon();
+      parts.devices.abandon();
       throw error;
     }
   }
@@ -196,11 +156,11 @@ export class VirtualMachine extends EventEmitter<VirtualMachineEvents> {
 
   /** The first serial port. */
   get serial(): SerialStreams {
-    return this.ports[0]!;
+    return this.serials[0]!;
   }
 
   get name(): string {
-    return this.config.name;
+    return this.parts.config.name;
   }
 
   get state(): VmState {
@@ -231,14 +191,17 @@ export class VirtualMachine extends EventEmitter<VirtualMachineEvents> {
   }
 
   private async powerOn(): Promise<MachineInstance> {
-    const { config, plan, classes, devices } = this;
+    const { config, plan, classes, devices } = this.parts;
     const { regions, deciders } = devices;
     const { host, load } = plan;
     const parts = { config, host, classes, regions, deciders, load };
     this.instance = await MachineInstance.create(parts, {
-      onDoorbells: (bits) => this.onDoorbells(bits),
+      onDoorbells: (bits) => this.ports.onDoorbells(bits),
       onDevices: (slots) => this.hostSides.onDoorbells(slots),
-      onStopped: () => this.flush(),
+      onStopped: () => {
+        this.ports.flush();
+        this.hostSides.onStopped();
+      },
       onRequest: (kind, report) => this.onRequest(kind, report),
       onLog: (message) => this.emit('note', message),
       onNetwork: (slot, event) => this.onNetwork(slot, event),
@@ -248,30 +211,14 @@ export class VirtualMachine extends EventEmitter<VirtualMachineEvents> {
   }
 
   private onNetwork(slot: number, event: NetEvent): void {
-    const before = this.config.devices.slice(0, slot);
+    const before = this.parts.config.devices.slice(0, slot);
     const index = before.filter(({ kind }) => kind === 'net').length;
     this.tell(() => this.emit('network', event, index));
   }
 
-  private async limitNetwork(slot: number, limits: NetLimitOptions): Promise<void> {
-    if (this.currentState !== 'running' || this.instance === undefined) {
-      throw this.wrong('limit a network of');
-    }
-    await this.instance.limitNetwork(slot, limits);
-  }
-
-  private async limitDisk(slot: number, limits: DiskRateLimits): Promise<void> {
-    if (this.currentState !== 'running' || this.instance === undefined) {
-      throw this.wrong('limit a disk of');
-    }
-    await this.instance.limitDisk(slot, limits);
-  }
-
-  private async resizeDisk(slot: number, bytes: number): Promise<void> {
-    if (this.currentState !== 'running' || this.instance === undefined) {
-      throw this.wrong('resize a disk of');
-    }
-    await this.instance.resizeDisk(slot, bytes);
+  private machineThatIs(state: VmState, action: string): MachineInstance {
+    if (this.currentState !== state || this.instance === undefined) throw this.wrong(action);
+    return this.instance;
   }
 
   /**
@@ -280,8 +227,7 @@ export class VirtualMachine extends EventEmitter<VirtualMachineEvents> {
    */
   start(): Promise<void> {
     return this.exclusive(() => {
-      if (this.currentState !== 'created' || this.instance === undefined) throw this.wrong('start');
-      this.instance.start();
+      this.machineThatIs('created', 'start').start();
       this.setState('running');
       return Promise.resolve();
     });
@@ -293,13 +239,10 @@ export class VirtualMachine extends EventEmitter<VirtualMachineEvents> {
    */
   pause(): Promise<void> {
     return this.exclusive(async () => {
-      if (this.currentState !== 'running' || this.instance === undefined) throw this.wrong('pause');
-      if (!(await this.instance.pause())) {
+      if (!(await this.machineThatIs('running', 'pause').pause())) {
         throw new VexitError('ERR_STATE', 'cannot pause a VM whose guest is ending or rebooting');
       }
-      for (const port of this.ports) port.hasten();
-      this.debugOut.hasten();
-      this.firmwareOut.hasten();
+      this.ports.hasten();
       this.hostSides.onPaused();
       this.setState('paused');
     });
@@ -308,8 +251,7 @@ export class VirtualMachine extends EventEmitter<VirtualMachineEvents> {
   /** Lets a paused guest go on. */
   resume(): Promise<void> {
     return this.exclusive(() => {
-      if (this.currentState !== 'paused' || this.instance === undefined) throw this.wrong('resume');
-      this.instance.resume();
+      this.machineThatIs('paused', 'resume').resume();
       this.setState('running');
       return Promise.resolve();
     });
@@ -391,7 +333,7 @@ export class VirtualMachine extends EventEmitter<VirtualMachineEvents> {
   private onRequest(kind: MachineRequest, report: ExitReport): void {
     void this.exclusive(async () => {
       if (this.report !== undefined) return;
-      if (kind === MachineRequest.Reset && this.config.onReboot === 'restart') {
+      if (kind === MachineRequest.Reset && this.parts.config.onReboot === 'restart') {
         await this.restart();
       } else {
         await this.end(report);
@@ -420,38 +362,11 @@ export class VirtualMachine extends EventEmitter<VirtualMachineEvents> {
     this.report = report;
     await this.instance?.dispose();
     this.instance = undefined;
-    for (const port of this.ports) port.end();
-    this.debugOut.end();
-    this.firmwareOut.end();
+    this.ports.end();
     this.command?.close();
     this.hostSides.end();
-    this.devices.close();
+    this.parts.devices.close();
     this.setState('stopped');
     this.tell(() => this.emit('exit', report));
-  }
-
-  private onDoorbells(bits: number): void {
-    const rung = (bit: DoorbellBit): boolean => (bits & (1 << bit)) !== 0;
-    this.ports.forEach((port, i) => {
-      if (rung(DoorbellBit.Serial0 + i)) port.drain();
-      if (rung(DoorbellBit.SerialSpace0 + i)) port.onSpace();
-    });
-    if (rung(DoorbellBit.DebugConsole) || rung(DoorbellBit.FirmwareLog)) this.drainDebug();
-  }
-
-  private flush(): void {
-    for (const port of this.ports) port.flush();
-    this.hostSides.onStopped();
-    const board = this.instance?.board;
-    if (board === undefined) return;
-    this.debugOut.flushFrom(board.debugConsole);
-    this.firmwareOut.flushFrom(board.firmwareLog);
-  }
-
-  private drainDebug(): void {
-    const board = this.instance?.board;
-    if (board === undefined) return;
-    this.debugOut.drainFrom(board.debugConsole);
-    this.firmwareOut.drainFrom(board.firmwareLog);
   }
 }
