@@ -1,15 +1,14 @@
 /** A VM of the store, from outside its process: what commands and the library do with it. */
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { GuestAgent } from '../agent/guest-agent.js';
 import { netSettings } from '../machine/device-options.js';
 import { hostAndPort } from '../net/wire/address.js';
 import { VexitError } from '../util/errors.js';
 import { readLog, type LogOptions } from './console-log.js';
-import { ANSWER_MS, ControlConnection, ask } from './control-client.js';
+import { ControlConnection, ask } from './control-client.js';
 import { withDeviceUpdates, type DeviceUpdates } from './device-updates.js';
 import { agentOf } from './guest-agent.js';
-import { processStart } from './host-identity.js';
 import { launch } from './launcher.js';
+import { ProcessControl, wrongState } from './process-control.js';
 import { threadsOf, type ThreadUsage } from './process-usage.js';
 import { reap } from './reap.js';
 import { isActive, type VmConfig, type VmExit, type VmRecord } from './records.js';
@@ -22,15 +21,10 @@ import type { VmDirectory } from './vm-directory.js';
 
 /** Default of `vexit stop --time`. */
 export const STOP_GRACE_MS = 10_000;
-/** A process that has written down its end is gone in milliseconds. */
-const ENDING_MS = 20_000;
 /** What ending a VM takes beyond the time that its guest is given. */
 const STOP_MARGIN_MS = 20_000;
 /** How long a process that is to end its VM at once has for it, before it is ended itself. */
 const KILL_MS = 5000;
-const POLL_MS = 5;
-/** How much later a process is gone that has closed its connections. */
-const ENDING_LOOK_MS = 2000;
 
 /** Everything about a VM. */
 export interface VmInfo {
@@ -55,11 +49,15 @@ export interface VmUpdate extends DeviceUpdates {
 
 /** A VM by its name. */
 export class ManagedVm {
+  private readonly process: ProcessControl;
+
   /** @internal by `Vexit` */
   constructor(
     private readonly store: Store,
     private directory: VmDirectory,
-  ) {}
+  ) {
+    this.process = new ProcessControl(store, () => this.directory);
+  }
 
   get name(): string {
     return this.directory.name;
@@ -119,7 +117,7 @@ export class ManagedVm {
       const { status } = this.directory.readRecord();
       if (this.directory.isAlive()) {
         if (isActive(status)) throw this.wrong(`is ${status} already`);
-        await this.ended();
+        await this.process.ended();
       }
       await launch(this.directory);
     } finally {
@@ -128,43 +126,7 @@ export class ManagedVm {
   }
 
   private wrong(what: string, hint?: string): VexitError {
-    return new VexitError('ERR_VM_STATE', `VM ${this.name} ${what}`, hint);
-  }
-
-  /** Waits until its process has ended. */
-  private async ended(): Promise<void> {
-    const end = Date.now() + ENDING_MS;
-    while (this.directory.isAlive()) {
-      if (Date.now() > end) {
-        throw new VexitError(
-          'ERR_CONTROL',
-          `the process of VM ${this.name} does not end`,
-          'end it with: vexit kill',
-        );
-      }
-      await sleep(POLL_MS);
-    }
-    reap(this.store, this.directory);
-  }
-
-  /** Its process has its socket a moment after it begins. */
-  private async ask(request: Record<string, unknown>, timeoutMs?: number): Promise<unknown> {
-    const end = Date.now() + ANSWER_MS;
-    for (;;) {
-      try {
-        return await ask(this.directory, request, timeoutMs);
-      } catch (error) {
-        const early = error instanceof VexitError && error.code === 'ERR_VM_STATE';
-        const trying = early && error.cause !== undefined && Date.now() < end;
-        if (!trying || !this.isStarting()) throw error;
-      }
-      await sleep(POLL_MS);
-    }
-  }
-
-  private isStarting(): boolean {
-    reap(this.store, this.directory);
-    return this.directory.readRecord().status === 'starting';
+    return wrongState(this.directory, what, hint);
   }
 
   /**
@@ -176,47 +138,24 @@ export class ManagedVm {
     this.checkActive();
     try {
       const request = { op: 'stop', graceMs };
-      const exit = (await this.ask(request, graceMs + STOP_MARGIN_MS)) as VmExit;
-      await this.ended();
+      const exit = (await this.process.ask(request, graceMs + STOP_MARGIN_MS)) as VmExit;
+      await this.process.ended();
       return exit;
     } catch (error) {
-      return await this.endedMeanwhile(error);
+      return await this.process.endedMeanwhile(error);
     }
-  }
-
-  /** Another command may have ended it just when it was asked: then it is as it was to be. */
-  private async endedMeanwhile(error: unknown): Promise<VmExit> {
-    if (!(error instanceof VexitError) || error.code !== 'ERR_CONTROL') throw error;
-    if (this.directory.isAlive()) await sleep(ENDING_LOOK_MS);
-    if (this.directory.isAlive()) throw error;
-    reap(this.store, this.directory);
-    const { exit } = this.directory.readRecord();
-    if (exit === undefined) throw error;
-    return exit;
   }
 
   /** Switches it off at once; ends its process when that does not answer. */
   async kill(): Promise<void> {
     this.checkActive();
     try {
-      await this.ask({ op: 'stop', graceMs: 0 }, KILL_MS);
+      await this.process.ask({ op: 'stop', graceMs: 0 }, KILL_MS);
     } catch (error) {
       if (!(error instanceof VexitError) || error.code === 'ERR_NOT_FOUND') throw error;
-      this.killProcess();
+      this.process.kill();
     }
-    await this.ended();
-  }
-
-  private killProcess(): void {
-    if (!this.directory.isAlive()) return;
-    const { pid, processStart: started } = this.directory.readRecord();
-    // The lock says that there is a process; the start time says that this still is its id.
-    if (pid === undefined || processStart(pid) !== started) return;
-    try {
-      process.kill(pid, 'SIGKILL');
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
-    }
+    await this.process.ended();
   }
 
   private checkActive(): void {
@@ -232,17 +171,17 @@ export class ManagedVm {
       await this.start();
       return;
     }
-    await this.ask({ op: 'restart', graceMs }, graceMs + STOP_MARGIN_MS);
+    await this.process.ask({ op: 'restart', graceMs }, graceMs + STOP_MARGIN_MS);
   }
 
   /** @throws VexitError ERR_VM_STATE unless it runs */
   async pause(): Promise<void> {
-    await this.ask({ op: 'pause' });
+    await this.process.ask({ op: 'pause' });
   }
 
   /** @throws VexitError ERR_VM_STATE unless it is paused */
   async resume(): Promise<void> {
-    await this.ask({ op: 'resume' });
+    await this.process.ask({ op: 'resume' });
   }
 
   /**
@@ -269,7 +208,7 @@ export class ManagedVm {
       if (!force) throw this.wrong(`is ${status}`, 'stop it first, or use: vexit rm -f');
       await this.kill();
     }
-    await this.ended();
+    await this.process.ended();
   }
 
   /** @throws VexitError ERR_CONFIG, ERR_EXISTS */
@@ -288,26 +227,8 @@ export class ManagedVm {
    * Resolves with its end, which may have been long ago.
    * @throws VexitError ERR_VM_STATE when it has never been started
    */
-  async wait(): Promise<VmExit> {
-    for (;;) {
-      reap(this.store, this.directory);
-      const { status, exit } = this.directory.readRecord();
-      if (status === 'exited' && exit !== undefined) return exit;
-      if (!isActive(status)) throw this.wrong('has not been started');
-      try {
-        const { socket, value } = await ControlConnection.open(
-          this.directory,
-          { op: 'wait' },
-          Infinity,
-        );
-        socket.destroy();
-        return value as VmExit;
-      } catch (error) {
-        if (!(error instanceof VexitError)) throw error;
-        // Killed, just starting, or ended while it was asked: its files say so next time.
-      }
-      await sleep(POLL_MS);
-    }
+  wait(): Promise<VmExit> {
+    return this.process.exit();
   }
 
   /**
@@ -341,7 +262,7 @@ export class ManagedVm {
   /** What it has done since power-on. @throws VexitError ERR_VM_STATE unless it runs */
   async stats(): Promise<VmStats> {
     this.checkActive();
-    return (await this.ask({ op: 'stats' })) as VmStats;
+    return (await this.process.ask({ op: 'stats' })) as VmStats;
   }
 
   /** The threads of its process; none unless it runs. */
@@ -365,7 +286,7 @@ export class ManagedVm {
       if (running === true && !isActive(status)) throw this.wrong('is not running');
       if (isActive(status)) {
         const limits = change.resources === undefined ? {} : { resources };
-        await this.ask({ op: 'update', ...change, ...limits });
+        await this.process.ask({ op: 'update', ...change, ...limits });
       }
       const kept = { ...config, options, resources, restart: policy ?? config.restart };
       if (JSON.stringify(kept) !== JSON.stringify(config)) this.directory.writeConfig(kept);
