@@ -5,7 +5,7 @@ import {
   ReadableSegments,
   WritableSegments,
 } from '../../../src/devices/virtio/queue/segments.js';
-import { FakeRam, HIGH_RAM, WINDOW } from './fake-ram.js';
+import { FakeRam, HIGH_RAM, RAM_SIZE, WINDOW } from './fake-ram.js';
 
 function readable(ram: FakeRam, pieces: readonly [number, number][]): ReadableSegments {
   const segments = new ReadableSegments(new RamCursor(new GuestRam(ram), 0), 64);
@@ -156,5 +156,37 @@ describe('positions', () => {
     expect([...words.subarray(8, 12)]).toEqual([0x2000, 0x7f00, 1, 0]);
     expect(segments.iovecs(words, 7)).toBe(1);
     expect(segments.length).toBe(0x5679);
+  });
+
+  test('pieces that adjoin are one iovec', () => {
+    const segments = readable(new FakeRam(), [
+      [0x2000, 0x1000],
+      [0x3000, 0x1000],
+      [0x4000, 8],
+      [0x4007, 1],
+      [0x1fff, 1],
+      [0x2000, 1],
+    ]);
+    segments.skip(0x10);
+    const words = new Uint32Array(3 * IOVEC_WORDS);
+    expect(segments.iovecs(words)).toBe(3);
+    expect([...words.subarray(0, 3)]).toEqual([0x2010, 0x7f00, 0x1ff8]);
+    expect([...words.subarray(4, 7)]).toEqual([0x4007, 0x7f00, 1]);
+    expect([...words.subarray(8, 11)]).toEqual([0x1fff, 0x7f00, 2]);
+    expect(segments.iovecs(words, 2 * IOVEC_WORDS)).toBe(1);
+    expect(words[10]).toBe(0x1ff8);
+  });
+
+  test('pieces on both sides of a hole are two iovecs, though they adjoin on the host', () => {
+    class Folded extends FakeRam {
+      override hostAddress(address: number): bigint {
+        return super.hostAddress(address < HIGH_RAM ? address : address - HIGH_RAM + RAM_SIZE);
+      }
+    }
+    const segments = readable(new Folded(), [
+      [RAM_SIZE - 4, 4],
+      [HIGH_RAM, 4],
+    ]);
+    expect(segments.iovecs(new Uint32Array(2 * IOVEC_WORDS))).toBe(2);
   });
 });

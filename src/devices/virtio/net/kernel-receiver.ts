@@ -17,6 +17,7 @@ import {
 import { BulkSampler } from '../queue/bulk-sampler.js';
 import type { DescriptorChain } from '../queue/descriptor-chain.js';
 import { RamCursor } from '../queue/guest-ram.js';
+import type { Segments } from '../queue/segments.js';
 import type { VirtQueue } from '../queue/virt-queue.js';
 import type { KernelPairHost } from './kernel-pair.js';
 import { takenFlags } from './net-header.js';
@@ -109,12 +110,26 @@ export class KernelReceiver {
         return usable;
       }
       const first = batch.nextSegment;
-      writable.iovecs(batch.segments, first * SEGMENT_WORDS);
-      for (let i = 0; i < pieces; i++) batch.addresses[first + i] = writable.address(i);
+      const segments = writable.iovecs(batch.segments, first * SEGMENT_WORDS);
+      this.noteAddresses(writable, first);
       tokens[batch.count] = chain.token;
-      batch.add(pieces, writable.length);
+      batch.add(segments, writable.length);
     }
     return true;
+  }
+
+  /** Takes note of where the segments from `first` on begin: pieces that adjoin are one. */
+  private noteAddresses(pieces: Segments, first: number): void {
+    const { addresses, segments } = this.batch;
+    let segment = first;
+    let left = 0;
+    for (let i = 0; i < pieces.count; i++) {
+      if (left === 0) {
+        left = segments[segment * SEGMENT_WORDS + 2]!;
+        addresses[segment++] = pieces.address(i);
+      }
+      left -= pieces.size(i);
+    }
   }
 
   /** Gives frames to the driver: how many buffers that took, or -1 when one has to wait for room. */
