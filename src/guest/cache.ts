@@ -3,8 +3,8 @@ import { createHash } from 'node:crypto';
 import { mkdir, mkdtemp, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
-import { errorMessage, systemCode } from '../util/errors.js';
-import { withLock } from './lock.js';
+import { ProcessLock } from '../io/process-lock.js';
+import { VexitError, errorMessage, systemCode } from '../util/errors.js';
 import { withInterrupt } from './interrupt.js';
 
 /** `$XDG_CACHE_HOME/vexit`, or `~/.cache/vexit`; a relative XDG_CACHE_HOME does not count. */
@@ -34,6 +34,16 @@ export interface Recipe {
   readonly host: (signal: AbortSignal) => Promise<string>;
   /** Fills the empty directory. */
   readonly build: (directory: string, signal: AbortSignal) => Promise<void>;
+}
+
+/** Waits for other builders, however long they take. */
+async function lockCache(file: string, signal: AbortSignal): Promise<ProcessLock | undefined> {
+  try {
+    return await ProcessLock.acquire(file, Infinity, signal);
+  } catch (error) {
+    signal.throwIfAborted();
+    throw new VexitError('ERR_GUEST_BUILD', `cannot lock ${file}: ${errorMessage(error)}`);
+  }
 }
 
 async function currentOf(pointer: string): Promise<string | undefined> {
@@ -87,6 +97,7 @@ async function buildInto(cache: string, recipe: Recipe, signal: AbortSignal): Pr
  * The directory of a built thing, built first if there is none for this recipe. One process
  * builds at a time; the others wait for it. What is found is taken as it is, without looking
  * whether the host's packages have moved on: a warm start costs one file read.
+ * @throws VexitError ERR_GUEST_BUILD if the lock cannot be taken, ERR_ABORTED when aborted
  */
 export async function ensureArtifact(recipe: Recipe, signal?: AbortSignal): Promise<string> {
   const cache = cacheDirectory();
@@ -94,14 +105,17 @@ export async function ensureArtifact(recipe: Recipe, signal?: AbortSignal): Prom
   const warm = await currentOf(pointer);
   if (warm !== undefined) return warm;
   await mkdir(cache, { recursive: true });
-  return withInterrupt(signal, (interruptible) =>
-    withLock(path.join(cache, `${recipe.name}.lock`), interruptible, async () => {
+  return withInterrupt(signal, async (interruptible) => {
+    const lock = await lockCache(path.join(cache, `${recipe.name}.lock`), interruptible);
+    try {
       const builtMeanwhile = await currentOf(pointer);
       if (builtMeanwhile !== undefined) return builtMeanwhile;
       const directory = await buildInto(cache, recipe, interruptible);
       await writeFile(`${pointer}.new`, path.basename(directory));
       await rename(`${pointer}.new`, pointer);
       return directory;
-    }),
-  );
+    } finally {
+      lock?.release();
+    }
+  });
 }

@@ -39,11 +39,17 @@ export class ProcessLock {
 
   /**
    * Takes the lock, waiting for whoever has it; makes the file if it is missing.
+   * @param signal ends waiting: its reason is thrown
    * @returns undefined when it takes longer
    */
-  static async acquire(path: string, timeoutMs: number): Promise<ProcessLock | undefined> {
+  static async acquire(
+    path: string,
+    timeoutMs: number,
+    signal?: AbortSignal,
+  ): Promise<ProcessLock | undefined> {
     const end = Date.now() + timeoutMs;
     for (;;) {
+      signal?.throwIfAborted();
       const lock = ProcessLock.tryAcquire(path);
       if (lock !== undefined || Date.now() > end) return lock;
       await sleep(POLL_MS);

@@ -1,10 +1,9 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { cacheDirectory, ensureArtifact, hashOf, type Recipe } from '../../../src/guest/cache';
+import { ProcessLock } from '../../../src/io/process-lock';
 
 let home: string;
 const before = process.env.XDG_CACHE_HOME;
@@ -114,18 +113,14 @@ describe('ensureArtifact', () => {
     expect(left()).toEqual([]);
   });
 
-  it('waits for another process, until aborted', async () => {
+  it('waits for another builder, until aborted', async () => {
     await ensureArtifact(recipe());
-    const file = path.join(home, 'vexit', 'thing.lock');
-    const other = spawn('flock', [file, 'sh', '-c', 'echo locked; exec cat'], {
-      stdio: ['pipe', 'pipe', 'ignore'],
-    });
-    await once(other.stdout, 'data');
+    const other = ProcessLock.tryAcquire(path.join(home, 'vexit', 'thing.lock'));
     const waiting = recipe({ recipe: 'def' });
     const signal = AbortSignal.timeout(200);
     await expect(ensureArtifact(waiting, signal)).rejects.toThrow(/timeout|abort/i);
     const built = ensureArtifact(waiting);
-    other.stdin.end();
+    other?.release();
     await built;
     expect(waiting.builds()).toBe(1);
   });
