@@ -7,10 +7,9 @@ import { QEMU } from './facts.mjs';
 
 export const QEMU_ARGS = [
   ...['-machine', 'microvm,accel=kvm', '-m', '16M'],
-  ...['-name', 'bench,debug-threads=on'],
   ...['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot', '-serial', 'null'],
   // Threads with names, so that those of vCPUs can be told apart.
-  ...['-name', 'debug-threads=on'],
+  ...['-name', 'bench,debug-threads=on'],
   ...['-chardev', 'stdio,id=debug', '-device', 'isa-debugcon,iobase=0xe9,chardev=debug'],
   ...['-device', 'isa-debug-exit,iobase=0x501,iosize=1'],
 ];
