@@ -64,14 +64,16 @@ export function serviceTime(pid) {
 }
 
 /**
- * Runs a command whose guest marks begin and end of its work with 0xa1 and 0xa2, once or more times:
- * nanoseconds in between, by the clock and of what `spent` says of its process.
+ * Runs a command whose guest marks begin and end of its work with 0xa1 and 0xa2, once or more times, and
+ * a failure with 0xee: nanoseconds in between, by the clock and of what `spent` says of its process.
  */
 export async function measuredEach(command, spent = serviceTime) {
   const times = [];
   let start;
   let ended = true;
+  let failed = false;
   await watch(command, (byte, now, child) => {
+    failed ||= byte === 0xee;
     if (byte !== 0xa1 && byte !== 0xa2) return;
     const wall = Number(now);
     const cpu = spent(child.pid);
@@ -79,7 +81,7 @@ export async function measuredEach(command, spent = serviceTime) {
     if (ended && start) times.push({ wall: wall - start.wall, cpu: cpu - start.cpu });
     start = ended ? undefined : { wall, cpu };
   });
-  if (!ended || times.length === 0) {
+  if (failed || !ended || times.length === 0) {
     throw new Error(`${command.join(' ')}: the guest did not get through`);
   }
   return times;
