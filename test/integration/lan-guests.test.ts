@@ -49,7 +49,7 @@ describeKvm('guests on a LAN', () => {
       expect(values('wrong')).toEqual(['0']);
       expect(report.reason).toBe('power-off');
     }
-    expect(readdirSync(path.join(runtime, 'vexit/lan/metal'))).toEqual(['lock']);
+    expect(readdirSync(path.join(runtime, 'vexit/lan'))).toEqual([]);
   }, 320_000);
 
   test('a VM that ends and is made again is on the LAN again', async () => {

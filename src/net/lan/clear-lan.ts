@@ -2,8 +2,7 @@
 import { readdirSync, rmdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { ProcessLock } from '../../io/process-lock.js';
-import { systemCode } from '../../util/errors.js';
-import { lanPath, lockPath, LOCK_NAME } from './lan-place.js';
+import { isLanPrivate, lanPath, lockPath, LOCK_NAME } from './lan-place.js';
 import { hosts, leaseHost, readLease } from './leases.js';
 
 /** Removes what processes have left that ended without doing so. Who calls it holds the LAN's lock. */
@@ -16,36 +15,41 @@ export function sweep(directory: string): void {
   }
 }
 
-/** Returns whether there is no such directory now. */
-function removeDirectory(directory: string): boolean {
-  try {
-    rmdirSync(directory);
-    return true;
-  } catch (error) {
-    return systemCode(error) === 'ENOENT'; // else somebody has just joined
-  }
-}
-
 /**
- * Removes what a LAN has on the host but its members. Nothing is done while somebody joins it: who
- * joins does the same. Who joins later makes the LAN again.
- * @returns whether nothing of it is there now
+ * Returns false when somebody is on the LAN, and true when its lock has gone, or somebody else has it.
+ * @throws what the system says, where there is no lock, or files are not ours to remove
  */
-export function clearLan(lan: string): boolean {
-  const directory = lanPath(lan);
-  let lock: ProcessLock | undefined;
+function clearUnlessUsed(directory: string): boolean {
+  const lock = ProcessLock.tryAcquire(lockPath(directory), { create: false });
+  if (lock === undefined) return true;
   try {
-    lock = ProcessLock.tryAcquire(lockPath(directory), { create: false });
-    if (lock === undefined) return false;
     sweep(directory);
     if (hosts(directory).length > 0) return false;
     // The lock goes last: until then nobody else is here.
     rmSync(lockPath(directory), { force: true });
-    return removeDirectory(directory);
-  } catch (error) {
-    if (lock !== undefined || systemCode(error) !== 'ENOENT') return false; // not ours to remove
-    return removeDirectory(directory);
+    return true;
   } finally {
-    lock?.release();
+    lock.release();
+  }
+}
+
+/**
+ * Removes what a LAN has on the host but its members; all of it when there are none. Who joins later makes
+ * it again. Nothing is done while somebody else has the lock, because they do it: who joins clears the LAN
+ * when it fails or leaves, and who clears it does so again when the last member has left meanwhile.
+ */
+export function clearLan(lan: string): void {
+  // Others may have made what leads to files that are not the LAN's.
+  if (!isLanPrivate(lan)) return;
+  const directory = lanPath(lan);
+  try {
+    while (!clearUnlessUsed(directory)) if (hosts(directory).length > 0) return;
+  } catch {
+    // What can be removed still is the directory, if it is empty.
+  }
+  try {
+    rmdirSync(directory);
+  } catch {
+    // Somebody has just joined, or it has gone.
   }
 }

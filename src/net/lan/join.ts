@@ -8,7 +8,7 @@ import { ProcessLock } from '../../io/process-lock.js';
 import { native } from '../../kvm/native.js';
 import { VexitError, errorMessage, systemCode } from '../../util/errors.js';
 import { DEFAULT_MTU } from '../options.js';
-import { sweep } from './clear-lan.js';
+import { clearLan, sweep } from './clear-lan.js';
 import {
   checkLanOptions,
   FIRST_HOST,
@@ -36,6 +36,7 @@ export interface LanPlace {
 /** Membership, until it is given up. */
 export interface Membership {
   readonly place: LanPlace;
+  /** Takes the LAN away, too, when nobody else is on it. */
   readonly leave: () => void;
 }
 
@@ -153,6 +154,7 @@ function takePlace(
         remove(directory, host);
         closeSync(listenFd);
         closeSync(leaseFd);
+        clearLan(lan);
       },
     };
   } catch (error) {
@@ -187,6 +189,8 @@ export async function joinLan(
     lock = open.lock;
     return takePlace(options, name, mac, open.directory);
   } catch (error) {
+    lock?.release();
+    if (lock !== undefined) clearLan(lan);
     if (error instanceof VexitError) throw error;
     return fail(`cannot join LAN ${lan}: ${errorMessage(error)}`, `look at ${lanPath(lan)}`);
   } finally {

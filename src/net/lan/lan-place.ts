@@ -1,5 +1,5 @@
 /** Where LANs are on the host: directories that only their user can enter. */
-import { lstatSync, mkdirSync, type Stats } from 'node:fs';
+import { existsSync, lstatSync, mkdirSync, type Stats } from 'node:fs';
 import path from 'node:path';
 import { VexitError, errorMessage } from '../../util/errors.js';
 
@@ -48,7 +48,8 @@ function makePrivate(directory: string): void {
       );
     }
   }
-  if (isPrivate(directory)) return;
+  // Who removes a LAN may have been quicker: then it is not there to be locked, and made again.
+  if (isPrivate(directory) || !existsSync(directory)) return;
   throw new VexitError(
     'ERR_CONFIG',
     `${directory} is not a directory that only you can enter`,
@@ -56,9 +57,21 @@ function makePrivate(directory: string): void {
   );
 }
 
+/** The directories that are made for a LAN, each in the one before or in $XDG_RUNTIME_DIR. */
+function ownDirectories(lan: string): string[] {
+  const runtime = runtimeDirectory();
+  const parts = ['vexit', 'vexit/lan', `vexit/lan/${lan}`].map((part) => path.join(runtime, part));
+  return runtime.startsWith('/tmp/vexit-') ? [runtime, ...parts] : parts;
+}
+
 /** Where a LAN is if it is there. */
 export function lanPath(lan: string): string {
   return path.join(runtimeDirectory(), 'vexit', 'lan', lan);
+}
+
+/** Whether a LAN is there, and what is in its directory is this user's. */
+export function isLanPrivate(lan: string): boolean {
+  return ownDirectories(lan).every(isPrivate);
 }
 
 /** Of a LAN's directory. */
@@ -71,7 +84,6 @@ export function lockPath(directory: string): string {
  * @throws VexitError ERR_CONFIG
  */
 export function lanDirectory(lan: string): string {
-  const runtime = runtimeDirectory();
   const directory = lanPath(lan);
   const longest = Buffer.byteLength(path.join(directory, LONGEST_SOCKET));
   if (longest > ADDRESS_BYTES) {
@@ -81,10 +93,6 @@ export function lanDirectory(lan: string): string {
       'give a shorter name, or set XDG_RUNTIME_DIR to a shorter path',
     );
   }
-  // $XDG_RUNTIME_DIR itself has to be there; what is in it is made.
-  if (runtime.startsWith('/tmp/vexit-')) makePrivate(runtime);
-  for (const part of ['vexit', 'vexit/lan', `vexit/lan/${lan}`]) {
-    makePrivate(path.join(runtime, part));
-  }
+  for (const part of ownDirectories(lan)) makePrivate(part);
   return directory;
 }

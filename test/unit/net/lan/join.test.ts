@@ -11,8 +11,10 @@ import {
 } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { ProcessLock } from '../../../../src/io/process-lock.js';
+import { clearLan } from '../../../../src/net/lan/clear-lan.js';
 import { joinLan, type Membership } from '../../../../src/net/lan/join.js';
-import { lanRange } from '../../../../src/net/lan/lan-options.js';
+import { FIRST_HOST, lanAddresses, lanRange } from '../../../../src/net/lan/lan-options.js';
 import { Leases } from '../../../../src/net/lan/leases.js';
 import { VexitError } from '../../../../src/util/errors.js';
 import { parseInterface } from '../../../../src/net/interface-option.js';
@@ -54,15 +56,31 @@ describe('a member', () => {
     expect(again.place).toMatchObject({ host: web.place.host, mac: web.place.mac });
   });
 
-  test('leaves nothing but the lock', async () => {
+  test('leaves nothing of its own, and the last one nothing at all', async () => {
+    const [web, db] = [await join('demo', 'web'), await join('demo', 'db')];
+    const { directory, host } = web.place;
+    expect(readdirSync(directory)).toHaveLength(5);
+    db.leave();
+    joined.pop();
+    expect(readdirSync(directory).sort()).toEqual([`${host}.lease`, `${host}.sock`, 'lock']);
+    web.leave();
+    joined.pop();
+    expect(readdirSync(path.dirname(directory))).toEqual([]);
+  });
+
+  test('that leaves while another looks whether it can remove the LAN', async () => {
     const { place, leave } = await join('demo', 'web');
-    expect(readdirSync(place.directory)).toHaveLength(3);
+    const lock = ProcessLock.tryAcquire(path.join(place.directory, 'lock'));
     leave();
     joined.pop();
     expect(readdirSync(place.directory)).toEqual(['lock']);
+    lock!.release();
+    clearLan('demo');
+    expect(existsSync(place.directory)).toBe(false);
   });
 
   test('is not kept from a place by what dead processes left', async () => {
+    await join('demo', 'db');
     const { place, leave } = await join('demo', 'web');
     leave();
     joined.pop();
@@ -71,10 +89,10 @@ describe('a member', () => {
     for (const file of [`${place.host}.sock`, '77.sock', 'new', '9.lease']) {
       writeFileSync(path.join(place.directory, file), 'left over');
     }
-    expect(new Leases(place.directory).list()).toEqual([]);
+    expect(new Leases(place.directory).list()).toHaveLength(1);
     const again = await join('demo', 'web');
     expect(again.place.host).toBe(place.host);
-    expect(readdirSync(place.directory)).toHaveLength(3);
+    expect(readdirSync(place.directory)).toHaveLength(5);
   });
 
   test('many of them: each has another number', async () => {
@@ -109,6 +127,12 @@ describe('is refused, in one line, and nothing is left', () => {
     expect(readdirSync(place.directory)).toEqual(files);
   });
 
+  test('a card of the name server, on a LAN where nobody is', async () => {
+    const mac = lanAddresses('demo', FIRST_HOST).mac.toString();
+    await expect(join('demo', 'web', mac)).rejects.toThrow(/is that of its name server/);
+    expect(readdirSync(path.join(runtime, 'vexit/lan'))).toEqual([]);
+  });
+
   test('a path that is too long for a socket', async () => {
     process.env.XDG_RUNTIME_DIR = path.join(runtime, 'x'.repeat(80));
     mkdirSync(process.env.XDG_RUNTIME_DIR);
@@ -124,6 +148,22 @@ describe('is refused, in one line, and nothing is left', () => {
     symlinkSync(os.tmpdir(), path.join(runtime, 'vexit'));
     await expect(join('demo', 'web')).rejects.toThrow(/not a directory that only you can enter/);
   });
+});
+
+test('nothing is removed where a LAN is said to be and others may have put something', async () => {
+  const elsewhere = path.join(runtime, 'elsewhere');
+  mkdirSync(elsewhere, { mode: 0o700 });
+  for (const name of ['lock', 'precious']) writeFileSync(path.join(elsewhere, name), '');
+  await join('other', 'web');
+  const demo = path.join(runtime, 'vexit/lan/demo');
+  symlinkSync(elsewhere, demo);
+  clearLan('demo');
+  expect(readdirSync(elsewhere)).toEqual(['lock', 'precious']);
+  rmSync(demo);
+  mkdirSync(demo);
+  chmodSync(demo, 0o777);
+  clearLan('demo');
+  expect(existsSync(demo)).toBe(true);
 });
 
 test('no LAN has the addresses of the user network', () => {

@@ -1,9 +1,10 @@
 /** A LAN whose members are processes: nothing is lost or reordered, and nobody needs another one. */
-import { fork, type ChildProcess } from 'node:child_process';
+import { execFile, fork, type ChildProcess } from 'node:child_process';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { buildSync } from 'esbuild';
 import type { Command, Report } from '../../../support/lan-member.js';
 
@@ -16,6 +17,7 @@ jest.setTimeout(TIMEOUT_MS);
 let directory: string;
 let runtime: string;
 let program: string;
+let churn: string;
 
 class Process {
   private readonly child: ChildProcess;
@@ -78,10 +80,14 @@ beforeAll(() => {
   // The program within the repository, where the addon is found; sockets where paths are short.
   directory = mkdtempSync(path.join(ROOT, 'build', 'test-lan-'));
   runtime = mkdtempSync(path.join(os.tmpdir(), 'vxlan-'));
-  program = path.join(directory, 'member.cjs');
+  program = path.join(directory, 'lan-member.cjs');
+  churn = path.join(directory, 'lan-churn.cjs');
   buildSync({
-    entryPoints: [path.join(ROOT, 'test/support/lan-member.ts')],
-    outfile: program,
+    entryPoints: ['lan-member', 'lan-churn'].map((name) =>
+      path.join(ROOT, `test/support/${name}.ts`),
+    ),
+    outdir: directory,
+    outExtension: { '.js': '.cjs' },
     bundle: true,
     platform: 'node',
     format: 'cjs',
@@ -148,4 +154,15 @@ test('a member that is stopped holds the others up for a moment only', async () 
     ({ count } = tallies[a!.host]!);
   }
   expect(count).toBeLessThan(20_000);
+});
+
+test('four that join and leave all the time: each is a member when it says so, and nothing is left', async () => {
+  const env = { ...process.env, XDG_RUNTIME_DIR: runtime };
+  const run = promisify(execFile);
+  await Promise.all(
+    ['a', 'b', 'c', 'd'].map((name) =>
+      run(process.execPath, [churn, 'churn', name, '200'], { env }),
+    ),
+  );
+  expect(readdirSync(path.join(runtime, 'vexit/lan'))).not.toContain('churn');
 });
