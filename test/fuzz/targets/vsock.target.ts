@@ -2,7 +2,6 @@
 import { MAX_CONNECTIONS } from '../../../src/devices/virtio/vsock/connection-table.js';
 import type {
   GuestPorts,
-  HostStream,
   StreamListener,
   VsockBackend,
 } from '../../../src/devices/virtio/vsock/host-backend.js';
@@ -14,6 +13,7 @@ import {
   Operation,
   VsockQueue,
 } from '../../../src/devices/virtio/vsock/vsock-protocol.js';
+import { FakeStream } from '../../unit/virtio/vsock/fake-stream.js';
 import type { Input } from '../engine/input.js';
 import { must } from '../engine/must.js';
 import type { FuzzTarget } from '../engine/target.js';
@@ -27,52 +27,11 @@ const ROOM = 512;
 /** What a stream is given before it has taken what it was given before. */
 const MOST_HELD = 262_144;
 
-class Stream implements HostStream {
-  listener: StreamListener | undefined;
-  paused = true;
-  gone = false;
-  ended = false;
-  private finished = false;
-  private readonly waiting: number[] = [];
-  private held = 0;
-
-  accepted(): void {
-    // Nobody wants to know.
-  }
-  write({ length }: Uint8Array): void {
+class Stream extends FakeStream {
+  override write(bytes: Uint8Array): void {
     must(!this.ended, 'nothing is written behind the end');
-    this.waiting.push(length);
-    this.held += length;
+    super.write(bytes);
     must(this.held <= MOST_HELD, 'no more than what a program takes');
-  }
-  cork(): void {
-    // Nothing to gather.
-  }
-  uncork(): void {
-    // Nothing was gathered.
-  }
-  end(): void {
-    this.ended = true;
-  }
-  pause(): void {
-    this.paused = true;
-  }
-  resume(): void {
-    this.paused = false;
-  }
-  destroy(): void {
-    this.gone = true;
-  }
-
-  /** The program takes what was written, and the end. */
-  take(): void {
-    while (this.waiting.length > 0) {
-      this.held -= this.waiting.shift()!;
-      this.listener?.onWritten();
-    }
-    if (!this.ended || this.finished) return;
-    this.finished = true;
-    this.listener?.onFinish();
   }
 }
 
@@ -146,7 +105,7 @@ class VsockSpec implements DeviceSpec<VsockDevice> {
       const opened = new Stream();
       opened.listener = backend.guest.connect(input.pick(GUEST_PORTS), opened);
       if (opened.listener !== undefined) streams.push(opened);
-    } else if (stream !== undefined && !stream.gone) {
+    } else if (stream !== undefined && !stream.destroyed) {
       const { listener } = stream;
       if (action < 110) stream.take();
       else if (action < 160) {
@@ -155,7 +114,7 @@ class VsockSpec implements DeviceSpec<VsockDevice> {
       else if (action < 225) {
         if (!stream.paused) listener?.onEnd();
       } else {
-        stream.gone = true;
+        stream.destroyed = true;
         listener?.onClose(input.chance(128));
       }
     }
@@ -165,8 +124,8 @@ class VsockSpec implements DeviceSpec<VsockDevice> {
 
   finish(made: DeviceCase<VsockDevice>): void {
     for (const stream of this.backend.streams) {
-      if (stream.gone) continue;
-      stream.gone = true;
+      if (stream.destroyed) continue;
+      stream.destroyed = true;
       stream.listener?.onClose(true);
     }
     made.wake();
@@ -191,7 +150,7 @@ class VsockSpec implements DeviceSpec<VsockDevice> {
     made.wake();
     const used = made.ask(VsockQueue.Receive, [{ address: DATA, length: ROOM, writable: true }]);
     must(used.length === 1 && made.ram.get16(DATA + F.Operation) === 2, 'it is answered');
-    stream!.gone = true;
+    stream!.destroyed = true;
     stream!.listener!.onClose(true);
     made.wake();
   }

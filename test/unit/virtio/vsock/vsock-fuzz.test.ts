@@ -4,7 +4,8 @@ import { VsockDevice } from '../../../../src/devices/virtio/vsock/vsock.js';
 import { Operation as Op } from '../../../../src/devices/virtio/vsock/vsock-protocol.js';
 import { ReceiveCredit, SendCredit } from '../../../../src/devices/virtio/vsock/credit.js';
 import { fuzz, type Random } from '../fuzz.js';
-import { FakeStream, VsockBench, type Packet } from './vsock-bench.js';
+import { FakeStream } from './fake-stream.js';
+import { VsockBench, type Packet } from './vsock-bench.js';
 
 const STEPS = 2000;
 /** Few, so that packets meet connections. */

@@ -6,7 +6,8 @@ import {
   Shutdown,
   VsockQueue,
 } from '../../../../src/devices/virtio/vsock/vsock-protocol.js';
-import { CID, FakeStream, VsockBench, encode, type Packet } from './vsock-bench.js';
+import { FakeStream } from './fake-stream.js';
+import { CID, VsockBench, encode, type Packet } from './vsock-bench.js';
 
 const PORTS = { guestPort: 1000, hostPort: 52 };
 const AT = 0x9000;

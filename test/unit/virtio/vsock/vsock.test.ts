@@ -7,7 +7,8 @@ import {
   VsockQueue,
 } from '../../../../src/devices/virtio/vsock/vsock-protocol.js';
 import { RING_BITS } from '../mmio-bench.js';
-import { CID, FakeStream, VsockBench } from './vsock-bench.js';
+import { FakeStream } from './fake-stream.js';
+import { CID, VsockBench } from './vsock-bench.js';
 
 const PORTS = { guestPort: 1000, hostPort: 52 };
 
