@@ -37,6 +37,6 @@ git merge -q --no-ff -m three other
 if [ "$2" -ge 100 ]; then
     git branch -q -m other another
     git gc -q
-    git clone -q --local . ../"${1##*/}-clone"
+    git clone -q --template= --local . ../"${1##*/}-clone"
     git fsck --full --strict
 fi

@@ -28,7 +28,13 @@ export function copyGit(directory: string, seenAt: string): void {
   mkdirSync(directory);
   for (const file of libraries) copyFileSync(file, path.join(directory, path.basename(file)));
   copyFileSync(git, path.join(directory, 'git.bin'));
-  const command = `exec ${seenAt}/${LOADER} --library-path ${seenAt} --argv0 git ${seenAt}/git.bin "$@"`;
-  const script = `#!/bin/sh\nexport GIT_EXEC_PATH=${seenAt}\n${command}\n`;
-  writeFileSync(path.join(directory, 'git'), script, { mode: 0o755 });
+  const start = `exec ${seenAt}/${LOADER} --library-path ${seenAt} --argv0 git ${seenAt}/git.bin`;
+  // A clone runs the other side by its name.
+  for (const [name, command] of [
+    ['git', '"$@"'],
+    ['git-upload-pack', 'upload-pack "$@"'],
+  ]) {
+    const script = `#!/bin/sh\nexport GIT_EXEC_PATH=${seenAt}\n${start} ${command}\n`;
+    writeFileSync(path.join(directory, name!), script, { mode: 0o755 });
+  }
 }
