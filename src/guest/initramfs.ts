@@ -89,9 +89,9 @@ export function initramfsEntries(
   ];
 }
 
-/** Its own files, and pseudo terminals of init's. */
+/** Its own files, and of init's those about terminals and standard input. */
 async function vsockAgentSources(): Promise<Asset[]> {
-  return [...(await assetsOf('agent', /\.c$/)), ...(await assetsOf('init', /^pty\.c$/))];
+  return [...(await assetsOf('agent', /\.c$/)), ...(await assetsOf('init', /^(pty|input)\.c$/))];
 }
 
 async function build(directory: string, signal: AbortSignal, progress: Progress): Promise<void> {

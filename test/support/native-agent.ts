@@ -38,7 +38,8 @@ export class NativeAgent {
       [
         ...['-O1', '-g', '-Wall', '-Wextra', '-Werror', '-fsanitize=address,undefined'],
         ...sources.map((name) => path.join(GUEST, 'agent', name)),
-        ...[path.join(GUEST, 'init', 'pty.c'), '-o', program],
+        ...['pty.c', 'input.c'].map((name) => path.join(GUEST, 'init', name)),
+        ...['-o', program],
       ],
       { stdio: 'pipe' },
     );

@@ -5,12 +5,12 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../init/input.h"
 #include "../init/pty.h"
 #include "agent.h"
 #include "exec.h"
@@ -33,10 +33,8 @@ struct run {
     struct program program;
     struct output out, err;
     bool ended;
-    bool input_ends; /* the host sent end of file */
-    uint8_t last_input;
-    size_t input_length;
-    uint8_t input[WINDOW]; /* not yet taken by the program */
+    struct input input;
+    uint8_t input_bytes[WINDOW];
 };
 
 static void grant(struct run *run, size_t bytes) {
@@ -45,59 +43,22 @@ static void grant(struct run *run, size_t bytes) {
     if (bytes > 0) wire_send(run->wire, GUEST_CREDIT, credit, sizeof credit);
 }
 
-static void close_input(struct run *run) {
-    if (run->program.in >= 0) close(run->program.in);
-    run->program.in = -1;
-    /* The host's writer goes on: what it sends is thrown away. */
-    grant(run, run->input_length);
-    run->input_length = 0;
-}
-
-/* End of file: for a terminal it is a character, twice if the line has begun. */
-static void finish_input(struct run *run) {
-    static const char ends[] = {4, 4};
-    size_t count = run->last_input == '\n' || run->last_input == 0 ? 1 : 2;
-
-    if (run->program.tty >= 0 && write(run->program.in, ends, count) < 0 && errno == EAGAIN)
-        return; /* again when there is room */
-    run->input_ends = false;
-    close_input(run);
-}
-
 /* Gives the program what it takes now, and the host as much credit. */
 static void write_input(struct run *run) {
-    ssize_t n;
+    struct program *program = &run->program;
 
-    if (run->program.in < 0) return;
-    if (run->input_length > 0) {
-        n = write(run->program.in, run->input, run->input_length);
-        if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
-        if (n <= 0) {
-            close_input(run);
-            return;
-        }
-        run->last_input = run->input[n - 1];
-        run->input_length -= (size_t)n;
-        memmove(run->input, run->input + n, run->input_length);
-        grant(run, (size_t)n);
-    }
-    if (run->input_length == 0 && run->input_ends) finish_input(run);
+    grant(run, input_write(&run->input, &program->in, program->tty >= 0));
 }
 
 static void take_input(struct run *run, const struct frame *frame) {
-    if (frame->length == 0) {
-        run->input_ends = true;
-    } else if (run->program.in < 0) {
-        grant(run, frame->length);
-        return;
-    } else if (frame->length > sizeof run->input - run->input_length) {
+    struct program *program = &run->program;
+    size_t credit;
+
+    if (input_take(&run->input, &program->in, program->tty >= 0, frame->payload, frame->length,
+                   &credit))
+        grant(run, credit);
+    else
         run->wire->gone = true; /* more than it was granted: not to be trusted */
-        return;
-    } else {
-        memcpy(run->input + run->input_length, frame->payload, frame->length);
-        run->input_length += frame->length;
-    }
-    write_input(run);
 }
 
 /* To the program's process group; with a terminal to its foreground group. */
@@ -191,7 +152,7 @@ static int wait_time(const struct run *run) {
 static void serve_once(struct run *run, int signals) {
     struct wire *wire = run->wire;
     short listen = wire_has_room(wire) ? POLLIN : 0;
-    bool pending = run->input_length > 0 || run->input_ends;
+    bool pending = run->input.length > 0 || run->input.ends;
     bool out = flows(run, &run->out), err = flows(run, &run->err);
     struct pollfd polls[] = {
         {.fd = wire->fd, .events = (short)(listen | (wire->tx_length > 0 ? POLLOUT : 0))},
@@ -232,13 +193,15 @@ void serve_exec(struct wire *wire, const struct request *request) {
     uint8_t pid[4];
 
     run.wire = wire;
+    run.input.bytes = run.input_bytes;
+    run.input.size = sizeof run.input_bytes;
     if (!start_program(wire, request, &run.program)) return;
     run.out = (struct output){.fd = run.program.out, .type = GUEST_STDOUT};
     run.err = (struct output){.fd = run.program.err, .type = GUEST_STDERR};
     for (int i = 0; i < 4; i++) pid[i] = (uint8_t)((unsigned)run.program.pid >> 8 * i);
     wire_send(wire, GUEST_STARTED, pid, sizeof pid);
     if (run.err.fd < 0) wire_send(wire, GUEST_STDERR, NULL, 0);
-    grant(&run, sizeof run.input);
+    grant(&run, sizeof run.input_bytes);
     while (!wire->gone && !(run.ended && run.out.fd < 0 && run.err.fd < 0)) serve_once(&run, signals);
     if (!run.ended) {
         send_signal(&run, SIGHUP);

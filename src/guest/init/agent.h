@@ -7,6 +7,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "input.h"
+
 #define FRAME_PAYLOAD_MAX 4096
 #define FRAME_HEADER 4
 #define STDIN_WINDOW 2048
@@ -90,10 +92,8 @@ struct session {
     bool ended;
     int status;
     bool hung; /* nobody had the pseudo terminal open when it was read */
-    bool input_ends; /* the host sent end of file */
-    uint8_t last_input;
-    size_t input_length;
-    uint8_t input[2 * STDIN_WINDOW]; /* from the host, not yet taken by the command */
+    struct input input;
+    uint8_t input_bytes[2 * STDIN_WINDOW];
 };
 
 /* setup.c */

@@ -102,7 +102,7 @@ static void open_buttons(struct pollfd *buttons) {
 static void serve_once(struct session *session, struct pollfd *polls) {
     struct child *child = &session->child;
     bool room = channel_has_room(session->channel);
-    bool pending = session->input_length > 0 || session->input_ends;
+    bool pending = session->input.length > 0 || session->input.ends;
     bool hung = session->hung;
 
     polls[SLOT_CHANNEL].fd = session->channel->fd;
@@ -157,6 +157,8 @@ void run_session(const struct run_request *request, struct channel *channel) {
 
     session.request = request;
     session.channel = channel;
+    session.input.bytes = session.input_bytes;
+    session.input.size = sizeof session.input_bytes;
     signal(SIGPIPE, SIG_IGN);
     sigemptyset(&signals);
     sigaddset(&signals, SIGCHLD);
@@ -179,7 +181,7 @@ void run_session(const struct run_request *request, struct channel *channel) {
     drain_output(&session);
     if (session.child.tty >= 0 && session.child.out < 0) tcdrain(session.child.tty);
     report_end(&session);
-    session.input_ends = false;
+    session.input.ends = false;
     close_input(&session);
     while (request->stay) serve_once(&session, polls);
 }

@@ -1,7 +1,6 @@
 /* The command's standard streams, to and from the agent channel. */
 #include <errno.h>
 #include <poll.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "agent.h"
@@ -17,61 +16,25 @@ static void grant(struct session *session, size_t bytes) {
 
 /* Ends the command's standard input. */
 void close_input(struct session *session) {
-    if (session->child.in >= 0) close(session->child.in);
-    session->child.in = -1;
-    /* The host's writer goes on: what it sends is thrown away. */
-    grant(session, session->input_length);
-    session->input_length = 0;
-}
-
-/* End of file: for a terminal it is a character, twice if the line has begun. */
-static void finish_input(struct session *session) {
-    static const char ends[] = {4, 4};
-    size_t count = session->last_input == '\n' || session->last_input == 0 ? 1 : 2;
-
-    if (session->child.in >= 0 && session->child.tty >= 0 &&
-        write(session->child.in, ends, count) < 0 && errno == EAGAIN)
-        return; /* again when there is room */
-    session->input_ends = false;
-    close_input(session);
+    grant(session, input_close(&session->input, &session->child.in));
 }
 
 /* Gives the command what it takes now, and the host as much credit. */
 void write_input(struct session *session) {
-    ssize_t n;
+    struct child *child = &session->child;
 
-    if (session->input_length == 0) {
-        if (session->input_ends) finish_input(session);
-        return;
-    }
-    n = write(session->child.in, session->input, session->input_length);
-    if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
-    if (n <= 0) {
-        close_input(session);
-        return;
-    }
-    session->last_input = session->input[n - 1];
-    session->input_length -= (size_t)n;
-    memmove(session->input, session->input + n, session->input_length);
-    grant(session, (size_t)n);
-    if (session->input_length == 0 && session->input_ends) finish_input(session);
+    grant(session, input_write(&session->input, &child->in, child->tty >= 0));
 }
 
 /* A STDIN frame; an empty one is the end of file. */
 void take_input(struct session *session, const uint8_t *bytes, size_t length) {
-    if (length == 0) {
-        session->input_ends = true;
-    } else if (session->child.in < 0) {
-        grant(session, length);
-        return;
-    } else if (length > sizeof session->input - session->input_length) {
+    struct child *child = &session->child;
+    size_t credit;
+
+    if (input_take(&session->input, &child->in, child->tty >= 0, bytes, length, &credit))
+        grant(session, credit);
+    else
         complain("the host sent more input than it was granted", NULL, 0);
-        return;
-    } else {
-        memcpy(session->input + session->input_length, bytes, length);
-        session->input_length += length;
-    }
-    if (session->child.in >= 0) write_input(session);
 }
 
 /* Forwards what one stream has, at most a frame; closes it at its end. False if it has nothing. */
