@@ -128,6 +128,9 @@ describe('processes that have been killed', () => {
       const lease = path.join(left.directory, `${left.host}.lease`);
       const text = fs.readFileSync(lease);
       leave();
+      // As it was, without anybody who holds a lock.
+      fs.mkdirSync(left.directory, { mode: 0o700 });
+      fs.writeFileSync(path.join(left.directory, 'lock'), '');
       fs.writeFileSync(lease, text);
       const options = {
         memory: '16M',
