@@ -52,8 +52,8 @@ int main(int argc, char **argv) {
     struct io_uring_params p = {.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN};
     int ring = (int)syscall(SYS_io_uring_setup, depth, &p);
     if (ring < 0) die("io_uring_setup");
-    uint8_t *rings = map(ring, IORING_OFF_SQ_RING,
-                         p.cq_off.cqes + p.cq_entries * sizeof(struct io_uring_cqe));
+    uint8_t *rings =
+        map(ring, IORING_OFF_SQ_RING, p.cq_off.cqes + p.cq_entries * sizeof(struct io_uring_cqe));
     struct io_uring_sqe *sqes =
         (void *)map(ring, IORING_OFF_SQES, p.sq_entries * sizeof(struct io_uring_sqe));
     if (syscall(SYS_io_uring_register, ring, IORING_REGISTER_FILES, &file, 1) < 0) die("register");

@@ -49,8 +49,8 @@ static struct request requests[RING];
 
 static void set_up(void) {
     begin();
-    /* INDIRECT_DESC, VERSION_1 and, where it is offered, FLUSH: without it every write would have to
-       be stable. Without EVENT_IDX, so that the flag below keeps interrupts off. */
+    /* INDIRECT_DESC, VERSION_1 and, where it is offered, FLUSH: without it every write would have
+       to be stable. Without EVENT_IDX, so that the flag below keeps interrupts off. */
     set(0x14, 0);
     u32 flush = get(0x10) & 1u << 9;
     set(0x24, 0);
@@ -63,7 +63,8 @@ static void set_up(void) {
     ring.available.flags = 1;
     u32 blocks = (u32)(*(volatile u64 *)(base + 0x100) / (BLOCK / 512));
     u32 random = 12345;
-    /* Memory that a guest uses has pages of its own; an untouched one may be a zero page for all. */
+    /* Memory that a guest uses has pages of its own; an untouched one may be a zero page for all.
+     */
     for (u32 at = 0; at < DEPTH * BLOCK; at += 4096) *(volatile u32 *)(BUFFERS + at) = at | 1;
     for (u32 i = 0; i < RING; i++) {
         struct request *request = &requests[i];
@@ -76,7 +77,8 @@ static void set_up(void) {
         request->table[1] =
             (struct descriptor){BUFFERS + (i % DEPTH) * BLOCK, BLOCK, WRITE ? 1 : 3, 2};
         request->table[2] = (struct descriptor){(u32)&request->status, 1, 2, 0};
-        ring.descriptors[i] = (struct descriptor){(u32)request->table, sizeof(request->table), 4, 0};
+        ring.descriptors[i] =
+            (struct descriptor){(u32)request->table, sizeof(request->table), 4, 0};
         ring.available.ring[i] = (u16)i;
     }
     set(0x70, 15);

@@ -1,10 +1,10 @@
 /*
- * A 32-bit kernel, by PVH, that sends or receives frames and does next to nothing itself: frames and
- * buffers are laid out before the clock starts, so that a batch costs the guest one store to the
- * available ring's index, at most one kick, and polling.
+ * A 32-bit kernel, by PVH, that sends or receives frames and does next to nothing itself: frames
+ * and buffers are laid out before the clock starts, so that a batch costs the guest one store to
+ * the available ring's index, at most one kick, and polling.
  *
- * Marks on the debug console (port 0xe9): a1 at the start and a2 at the end of BATCHES batches; ee and
- * the debug-exit port (0x501) when something is wrong.
+ * Marks on the debug console (port 0xe9): a1 at the start and a2 at the end of BATCHES batches; ee
+ * and the debug-exit port (0x501) when something is wrong.
  */
 #include "virtio-mmio.h"
 
@@ -51,9 +51,10 @@ static void set_up_queue(u32 index) {
 
 /* A frame to nobody: TCP over IPv4, the checksum left to do, from an address of the guest's. */
 static void lay_out_frame(u8 *at) {
-    static const u8 headers[54] = {
-        0x02, 0, 0, 0, 0, 9, 0x52, 0x54, 0, 0, 0, 1, 0x08, 0x00, 0x45, 0, 0, 0, 0, 0, 0x40, 0, 64, 6,
-        0, 0, 10, 9, 0, 1, 10, 9, 0, 2, 4, 0, 5, 0, 0, 0, 0, 1, 0, 0, 0, 1, 0x50, 0x10, 255, 255};
+    static const u8 headers[54] = {0x02, 0,    0, 0, 0,  9, 0x52, 0x54, 0,    0,   0,  1, 0x08,
+                                   0x00, 0x45, 0, 0, 0,  0, 0,    0x40, 0,    64,  6,  0, 0,
+                                   10,   9,    0, 1, 10, 9, 0,    2,    4,    0,   5,  0, 0,
+                                   0,    0,    1, 0, 0,  0, 1,    0x50, 0x10, 255, 255};
     u8 *frame = at + HEADER;
     for (u32 i = 0; i < sizeof(headers); i++) frame[i] = headers[i];
     u32 total = FRAME - 14;

@@ -18,7 +18,8 @@ struct ring {
     } used __attribute__((aligned(4096)));
 };
 
-/* Offers the chains up to an index of the available ring, with a kick if the device asks for one. */
+/* Offers the chains up to an index of the available ring, with a kick if the device asks for one.
+ */
 static void offer(u32 queue, struct ring *ring, u16 index) {
     ring->available.index = index;
     /* The index before the flags (2.7.13.4.1): a locked instruction is a fence. */

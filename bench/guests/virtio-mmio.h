@@ -1,6 +1,7 @@
 /*
- * A driver's half of virtio-mmio (virtio 1.2, section 4.2) for bare-metal 32-bit guests in the windows of
- * vexit and of QEMU's microvm, the marks that the benchmarks read, and the entry by PVH, which calls main.
+ * A driver's half of virtio-mmio (virtio 1.2, section 4.2) for bare-metal 32-bit guests in the
+ * windows of vexit and of QEMU's microvm, the marks that the benchmarks read, and the entry by PVH,
+ * which calls main.
  */
 typedef unsigned char u8;
 typedef unsigned short u16;
@@ -17,9 +18,15 @@ struct descriptor {
 
 static u32 base;
 
-static void outb(u16 port, u8 value) { __asm__ volatile("outb %0, %1" ::"a"(value), "Nd"(port)); }
-static u32 get(u32 reg) { return *(volatile u32 *)(base + reg); }
-static void set(u32 reg, u32 value) { *(volatile u32 *)(base + reg) = value; }
+static void outb(u16 port, u8 value) {
+    __asm__ volatile("outb %0, %1" ::"a"(value), "Nd"(port));
+}
+static u32 get(u32 reg) {
+    return *(volatile u32 *)(base + reg);
+}
+static void set(u32 reg, u32 value) {
+    *(volatile u32 *)(base + reg) = value;
+}
 
 /* Marks the end on the debug console (port 0xe9) and ends the VM by the debug-exit port (0x501). */
 static void leave(u8 mark) {
@@ -46,7 +53,8 @@ static void find(u32 type) {
 /* Section 3.1.1, steps 1 to 3: reset, ACKNOWLEDGE, DRIVER. */
 static void begin(void) {
     set(0x70, 0);
-    while (get(0x70)) {}
+    while (get(0x70)) {
+    }
     set(0x70, 1);
     set(0x70, 3);
 }

@@ -48,9 +48,12 @@ static void print_features(void) {
 }
 
 /* The i-th byte of the flood; the host computes the same. */
-static u8 pattern(u32 i) { return (u8)(((i * 2654435761u) >> 24) ^ i); }
+static u8 pattern(u32 i) {
+    return (u8)(((i * 2654435761u) >> 24) ^ i);
+}
 
-/* Blocks of 4 KiB through COM1 as a 16550 driver writes it: 16 bytes whenever the transmitter is empty. */
+/* Blocks of 4 KiB through COM1 as a 16550 driver writes it: 16 bytes whenever the transmitter is
+ * empty. */
 static void flood_serial(u32 blocks) {
     static u8 block[4096];
     for (u32 i = 0; i < sizeof(block); i++) block[i] = pattern(i);
@@ -58,7 +61,8 @@ static void flood_serial(u32 blocks) {
     for (u32 round = 0; round < blocks; round++) {
         block[0] = (u8)round;
         for (u32 at = 0; at < sizeof(block); at += 16) {
-            while (!(inb(COM1_LSR) & LSR_THRE)) {}
+            while (!(inb(COM1_LSR) & LSR_THRE)) {
+            }
             outsb(COM1, block + at, 16);
         }
     }
@@ -67,21 +71,34 @@ static void flood_serial(u32 blocks) {
 
 static void act(char command) {
     switch (command) {
-    case 'e': put("echo\n"); break;
-    case 'p': power_off();
+    case 'e':
+        put("echo\n");
+        break;
+    case 'p':
+        power_off();
     case 'k':
-        while (inb(0x64) & 2) {}
+        while (inb(0x64) & 2) {
+        }
         outb(0x64, 0xfe);
         break;
-    case 'c': outb(0xcf9, 0x06); break;
-    case '9': outb(0x92, inb(0x92) | 1); break;
-    case 'a': outb(0x505, 1); break;
-    case 't': triple_fault();
+    case 'c':
+        outb(0xcf9, 0x06);
+        break;
+    case '9':
+        outb(0x92, inb(0x92) | 1);
+        break;
+    case 'a':
+        outb(0x505, 1);
+        break;
+    case 't':
+        triple_fault();
     case 'd':
         outb(0x501, 7);
         put("no debug exit\n");
         break;
-    case 'x': ((void (*)(void))UNMAPPED_MMIO)(); break;
+    case 'x':
+        ((void (*)(void))UNMAPPED_MMIO)();
+        break;
     case 's':
         put("spin\n");
         spin(1500000);
@@ -90,9 +107,11 @@ static void act(char command) {
     case 'S':
         put("spin\n");
         for (;;) counter++;
-    case 'w': /* waits for the power button: PWRBTN_STS of the PM1 event registers (ACPI 4.8.3.1.1) */
+    case 'w': /* waits for the power button: PWRBTN_STS of the PM1 event registers (ACPI 4.8.3.1.1)
+               */
         put("waiting\n");
-        while (!(inw(0x600) & 0x100)) {}
+        while (!(inw(0x600) & 0x100)) {
+        }
         power_off();
     case 'h':
         put("hlt\n");
@@ -120,23 +139,32 @@ static void act(char command) {
         put("string done\n");
         break;
     }
-    case 'f': flood_serial(256); break;
-    case 'F': flood_serial(64); break;
+    case 'f':
+        flood_serial(256);
+        break;
+    case 'F':
+        flood_serial(64);
+        break;
     case 'o':
         for (u32 i = 0;; i++) put_char((char)('a' + i % 26));
     case 'g': {
         static u8 block[4096];
         for (;;) outsb(DEBUG_CONSOLE, block, sizeof(block));
     }
-    case 'r': read_rtc(); break;
-    case 'u': print_features(); break;
+    case 'r':
+        read_rtc();
+        break;
+    case 'u':
+        print_features();
+        break;
     case 'l':
         outsb(0x402, "firmware log\n", 13);
         outsb(DEBUG_CONSOLE, "debug console\n", 14);
         outb(0x80, 0x3c);
         report("post", inb(0x80));
         break;
-    default: break;
+    default:
+        break;
     }
 }
 
@@ -149,7 +177,8 @@ void main(const u8 *params) {
     }
     put("ready\n");
     for (;;) {
-        while (!(inb(COM1_LSR) & LSR_DATA_READY)) {}
+        while (!(inb(COM1_LSR) & LSR_DATA_READY)) {
+        }
         u8 byte = inb(COM1);
         if (byte < ' ') {
             report("control", byte);

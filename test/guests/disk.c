@@ -9,8 +9,8 @@
  *   f                    flushes                   i                      asks for the serial
  *   g                    waits for a change of the configuration
  *   l FIRST,BATCH,STEP   writes numbered sectors, STEP sectors apart, in batches with a flush each
- *   v FIRST,END,STEP     reads them back           b TYPE,SECTORS,DEPTH   keeps DEPTH requests going
- *   x                    powers off
+ *   v FIRST,END,STEP     reads them back           b TYPE,SECTORS,DEPTH   keeps DEPTH requests
+ * going x                    powers off
  *
  * l and b end with the next byte from COM1.
  */
@@ -64,7 +64,9 @@ static u64 strays;
 
 static const char *script;
 
-static int stop_asked(void) { return inb(COM1_LSR) & LSR_DATA_READY; }
+static int stop_asked(void) {
+    return inb(COM1_LSR) & LSR_DATA_READY;
+}
 static char next_char(void) {
     if (*script && *script != ' ') return *script++;
     while (!stop_asked()) __asm__ volatile("pause");
@@ -75,8 +77,10 @@ static u64 next_number(char *end) {
     u64 value = 0;
     for (;;) {
         char c = next_char();
-        if (c >= '0' && c <= '9') value = value * 16 + (u64)(c - '0');
-        else if (c >= 'a' && c <= 'f') value = value * 16 + (u64)(c - 'a' + 10);
+        if (c >= '0' && c <= '9')
+            value = value * 16 + (u64)(c - '0');
+        else if (c >= 'a' && c <= 'f')
+            value = value * 16 + (u64)(c - 'a' + 10);
         else {
             *end = c;
             return value;
@@ -147,7 +151,8 @@ static u8 request(u32 type, u64 sector, void *data, u32 bytes) {
 }
 
 static void read_sectors(u64 sector, u64 count) {
-    for (u32 i = 0; i < count && i < LARGE_BYTES / SECTOR; i++) *(u64 *)(large + i * SECTOR) = ~0ull;
+    for (u32 i = 0; i < count && i < LARGE_BYTES / SECTOR; i++)
+        *(u64 *)(large + i * SECTOR) = ~0ull;
     report("read", request(BLK_IN, sector, large, (u32)(count * SECTOR)));
     u64 first = *(u64 *)large, different = 0;
     for (u32 i = 1; i < count; i++) different += *(u64 *)(large + i * SECTOR) != first + i;
@@ -250,20 +255,46 @@ void main(const u8 *boot_params) {
         if (letter < 'a' || letter > 'z') continue;
         for (u32 i = 0; i < 3 && end != ';'; i++) n[i] = next_number(&end);
         switch (letter) {
-        case 's': select_disk(n[0]); break;
-        case 'q': current = (u32)n[0] % queue_count; break;
-        case 'r': read_sectors(n[0], n[1]); break;
-        case 'w': write_sectors(n[0], n[1], n[2]); break;
-        case 'z': range_request("zeroed", BLK_WRITE_ZEROES, n[0], n[1], n[2]); break;
-        case 'd': range_request("discarded", BLK_DISCARD, n[0], n[1], 0); break;
-        case 'f': report("flushed", request(BLK_FLUSH, 0, 0, 0)); break;
-        case 'i': get_id(); break;
-        case 'g': wait_for_config(); break;
-        case 'l': load(n[0], n[1], n[2]); break;
-        case 'v': verify(n[0], n[1], n[2]); break;
-        case 'b': keep_busy((u32)n[0], n[1], (u32)n[2]); break;
-        case 'x': power_off();
-        default: report("unknown", (u64)letter);
+        case 's':
+            select_disk(n[0]);
+            break;
+        case 'q':
+            current = (u32)n[0] % queue_count;
+            break;
+        case 'r':
+            read_sectors(n[0], n[1]);
+            break;
+        case 'w':
+            write_sectors(n[0], n[1], n[2]);
+            break;
+        case 'z':
+            range_request("zeroed", BLK_WRITE_ZEROES, n[0], n[1], n[2]);
+            break;
+        case 'd':
+            range_request("discarded", BLK_DISCARD, n[0], n[1], 0);
+            break;
+        case 'f':
+            report("flushed", request(BLK_FLUSH, 0, 0, 0));
+            break;
+        case 'i':
+            get_id();
+            break;
+        case 'g':
+            wait_for_config();
+            break;
+        case 'l':
+            load(n[0], n[1], n[2]);
+            break;
+        case 'v':
+            verify(n[0], n[1], n[2]);
+            break;
+        case 'b':
+            keep_busy((u32)n[0], n[1], (u32)n[2]);
+            break;
+        case 'x':
+            power_off();
+        default:
+            report("unknown", (u64)letter);
         }
     }
 }

@@ -53,7 +53,8 @@ static void flood_console(void) {
 static void flood_serial(void) {
     for (u32 i = 0; i < 4096; i++) bytes[i] = (u8)('a' + i % 26);
     for (;;) {
-        while (!(inb(COM1_LSR) & LSR_THRE)) {}
+        while (!(inb(COM1_LSR) & LSR_THRE)) {
+        }
         outsb(COM1, bytes, 4096);
     }
 }
@@ -87,11 +88,23 @@ void main(const u8 *boot_params) {
         if (c[0] == 'd' && c[1] == 'o' && c[2] == '=') order = c[3];
     put("up\n");
     switch (order) {
-    case 'c': flood_console(); break;
-    case 's': flood_serial(); break;
-    case 'n': flood_notifications(); break;
-    case 'r': flood_resets(); break;
-    case 'x': flood_exits(); break;
-    case 'b': flood_breakage(); break;
+    case 'c':
+        flood_console();
+        break;
+    case 's':
+        flood_serial();
+        break;
+    case 'n':
+        flood_notifications();
+        break;
+    case 'r':
+        flood_resets();
+        break;
+    case 'x':
+        flood_exits();
+        break;
+    case 'b':
+        flood_breakage();
+        break;
     }
 }

@@ -82,7 +82,8 @@ void main(void) {
     virtio_queue(&transmit, base, TRANSMIT);
     virtio_driver_ok(base);
     put("up\n");
-    while (!(inb(COM1_LSR) & LSR_DATA_READY)) {}
+    while (!(inb(COM1_LSR) & LSR_DATA_READY)) {
+    }
     u8 told = inb(COM1);
     u32 count = told == 'S' || told == 'R' ? MANY : FRAMES;
     if (told == 's' || told == 'S')

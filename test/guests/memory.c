@@ -35,7 +35,8 @@ void main(const u8 *params) {
         *(volatile u64 *)start = start * 3 + 1;
         *(volatile u64 *)(end - 8) = end * 5 + 1;
         put_char(' ');
-        put_hex(*(volatile u64 *)start == start * 3 + 1 && *(volatile u64 *)(end - 8) == end * 5 + 1);
+        put_hex(*(volatile u64 *)start == start * 3 + 1 &&
+                *(volatile u64 *)(end - 8) == end * 5 + 1);
         put_char(' ');
         put_hex(*(volatile u64 *)end);
         put_char('\n');
@@ -45,6 +46,7 @@ void main(const u8 *params) {
         if (map[i].type != 1 || map[i].address < 0x100000) continue;
         u64 start = map[i].address, end = start + map[i].size;
         if (start == 0x100000) start = 0x800000;
-        report("kept", *(volatile u64 *)start == start * 3 + 1 && *(volatile u64 *)(end - 8) == end * 5 + 1);
+        report("kept", *(volatile u64 *)start == start * 3 + 1 &&
+                           *(volatile u64 *)(end - 8) == end * 5 + 1);
     }
 }

@@ -34,7 +34,8 @@ void main(u32 magic, const struct info *info) {
     const struct module *modules = (const struct module *)info->mods_addr;
     for (u32 i = 0; i < info->mods_count; i++) {
         u32 sum = 0;
-        for (const u8 *at = (const u8 *)modules[i].start; at < (const u8 *)modules[i].end; at++) sum += *at;
+        for (const u8 *at = (const u8 *)modules[i].start; at < (const u8 *)modules[i].end; at++)
+            sum += *at;
         put("module=");
         put((const char *)modules[i].string);
         put_char(' ');
@@ -74,7 +75,8 @@ void main(u32 magic, const struct info *info) {
     u32 value;
     __asm__ volatile("mov %%cr4, %0; or $0x20, %0; mov %0, %%cr4" : "=r"(value));
     __asm__ volatile("mov %0, %%cr3" ::"r"(legacy ? pointers : map) : "memory");
-    if (!legacy) __asm__ volatile("rdmsr; or $0x100, %%eax; wrmsr" ::"c"(0xc0000080) : "eax", "edx");
+    if (!legacy)
+        __asm__ volatile("rdmsr; or $0x100, %%eax; wrmsr" ::"c"(0xc0000080) : "eax", "edx");
     __asm__ volatile("mov %%cr0, %0; or $0x80000000, %0; mov %0, %%cr0" : "=r"(value)::"memory");
     volatile u32 *alias = (volatile u32 *)((u32)&word + 0xc0000000);
     *alias = *alias * 2 + 1;

@@ -1,5 +1,5 @@
-/* A driver for virtio-net that sends back what it is sent, with the addresses exchanged, and lines about
- * its link. A frame whose first byte behind the Ethernet header is 'q' ends it. */
+/* A driver for virtio-net that sends back what it is sent, with the addresses exchanged, and lines
+ * about its link. A frame whose first byte behind the Ethernet header is 'q' ends it. */
 #include "virtio.h"
 
 #define TYPE_NET 1
@@ -24,7 +24,9 @@ static void copy(u8 *to, const u8 *from, u32 length) {
     __asm__ volatile("cld; rep movsb" : "+D"(to), "+S"(from), "+c"(length)::"memory");
 }
 
-static u32 link_status(u64 base) { return *(volatile u16 *)(uptr)(base + REG_CONFIG + CONFIG_STATUS); }
+static u32 link_status(u64 base) {
+    return *(volatile u16 *)(uptr)(base + REG_CONFIG + CONFIG_STATUS);
+}
 
 void main(void) {
     u64 base = virtio_find(TYPE_NET);

@@ -1,6 +1,6 @@
 /*
- * Persistent memory as a driver without a file system uses it. Letters from COM1: a and b read eight
- * bytes at its beginning and 1 MiB behind that, B writes there, x switches off.
+ * Persistent memory as a driver without a file system uses it. Letters from COM1: a and b read
+ * eight bytes at its beginning and 1 MiB behind that, B writes there, x switches off.
  */
 #include "virtio.h"
 
@@ -20,7 +20,8 @@ static void map(u64 address) {
 }
 
 static u8 receive(void) {
-    while (!(inb(COM1_LSR) & LSR_DATA_READY)) {}
+    while (!(inb(COM1_LSR) & LSR_DATA_READY)) {
+    }
     return inb(COM1);
 }
 
@@ -33,14 +34,20 @@ void main(void) {
     volatile u64 *words = (volatile u64 *)start;
     for (;;) {
         switch (receive()) {
-        case 'a': report("a", words[0]); break;
-        case 'b': report("b", words[BEHIND / 8]); break;
+        case 'a':
+            report("a", words[0]);
+            break;
+        case 'b':
+            report("b", words[BEHIND / 8]);
+            break;
         case 'B':
             words[BEHIND / 8] = 0x1234;
             report("written", 1);
             break;
-        case 'x': power_off();
-        default: break;
+        case 'x':
+            power_off();
+        default:
+            break;
         }
     }
 }

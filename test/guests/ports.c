@@ -3,8 +3,8 @@
 
 /* Writes of ones here end the machine or stop its clock: they get zeroes only. */
 static int dangerous(u32 port) {
-    return port == 0x64 || port == 0x92 || port == 0x505 || port == 0x501 || (port >= 0x600 && port < 0x60c) ||
-           port == 0xcf9;
+    return port == 0x64 || port == 0x92 || port == 0x505 || port == 0x501 ||
+           (port >= 0x600 && port < 0x60c) || port == 0xcf9;
 }
 static int touches_dangerous(u32 port, u32 width) {
     for (u32 i = 0; i < width; i++)
@@ -25,7 +25,9 @@ static u32 all_same(const u8 *bytes, u32 count, u8 value) {
  * rest is swept with one width only, unless the command line says "all".
  */
 static u32 all;
-static int chosen(u32 port) { return all || port < 0x1000 || port >= 0xff00 || port % 251 == 0; }
+static int chosen(u32 port) {
+    return all || port < 0x1000 || port >= 0xff00 || port % 251 == 0;
+}
 
 void main(const u8 *params) {
     all = same((const char *)(uptr) * (const u32 *)(params + 0x228), "all", 3);
@@ -50,7 +52,8 @@ void main(const u8 *params) {
             u32 answers = 0;
             if (port < 0x10000 && width == 1) answers = inb((u16)port) != 0xff;
             if (port < 0x10000 && width == 2 && chosen(port)) answers = inw((u16)port) != 0xffff;
-            if (port < 0x10000 && width == 4 && chosen(port)) answers = inl((u16)port) != 0xffffffff;
+            if (port < 0x10000 && width == 4 && chosen(port))
+                answers = inl((u16)port) != 0xffffffff;
             if (answers && !open) first = port;
             if (!answers && open) {
                 put_char('w');

@@ -1,7 +1,7 @@
 /*
- * What a processor and its interrupt controllers can be asked for that no kernel asks. A letter after
- * "do=" on the command line: m MSRs, i INIT and SIPI, I the same for ever, l interrupts, L for ever,
- * w a processor that writes on the guest's image while another one resets the machine.
+ * What a processor and its interrupt controllers can be asked for that no kernel asks. A letter
+ * after "do=" on the command line: m MSRs, i INIT and SIPI, I the same for ever, l interrupts, L
+ * for ever, w a processor that writes on the guest's image while another one resets the machine.
  */
 #include "idt.h"
 
@@ -67,10 +67,12 @@ static u32 sweep(u32 first, u32 count) {
 }
 
 static void model_specific(void) {
-    static const u32 ranges[][2] = {{0, 0x1000}, {0x40000000, 0x120}, {0xc0000000, 0x120}, {0xc0010000, 0x220}};
+    static const u32 ranges[][2] = {
+        {0, 0x1000}, {0x40000000, 0x120}, {0xc0000000, 0x120}, {0xc0010000, 0x220}};
     u32 readable = 0;
     set_gate(13, on_fault);
-    for (u32 i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++) readable += sweep(ranges[i][0], ranges[i][1]);
+    for (u32 i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++)
+        readable += sweep(ranges[i][0], ranges[i][1]);
     sweep(0xffffff00, 0x100);
     report("readable", readable > 0);
     report("faults", faults > 0);
@@ -173,13 +175,26 @@ void main(u8 *params) {
     for (; *line; line++) {
         if (!same(line, "do=", 3)) continue;
         switch (line[3]) {
-        case 'm': model_specific(); break;
-        case 'i': start_again_and_again(0); break;
-        case 'I': start_again_and_again(1); break;
-        case 'l': interrupt(0); break;
-        case 'L': interrupt(1); break;
-        case 'w': write_image_and_reset(pointer); break;
-        default: break;
+        case 'm':
+            model_specific();
+            break;
+        case 'i':
+            start_again_and_again(0);
+            break;
+        case 'I':
+            start_again_and_again(1);
+            break;
+        case 'l':
+            interrupt(0);
+            break;
+        case 'L':
+            interrupt(1);
+            break;
+        case 'w':
+            write_image_and_reset(pointer);
+            break;
+        default:
+            break;
         }
         break;
     }

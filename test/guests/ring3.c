@@ -1,11 +1,19 @@
-/* User mode: arithmetic, ports of the I/O permission bitmap, MMIO, a system call, a privileged instruction. */
+/* User mode: arithmetic, ports of the I/O permission bitmap, MMIO, a system call, a privileged
+ * instruction. */
 #include "idt.h"
 
 #define USER_CODE 0x33
 #define USER_DATA 0x2b
 
 static u64 gdt[10] __attribute__((aligned(16))) = {
-    0, 0, 0x00af9b000000ffff, 0x00cf93000000ffff, 0x00cffb000000ffff, 0x00cff3000000ffff, 0x00affb000000ffff, 0,
+    0,
+    0,
+    0x00af9b000000ffff,
+    0x00cf93000000ffff,
+    0x00cffb000000ffff,
+    0x00cff3000000ffff,
+    0x00affb000000ffff,
+    0,
 };
 static struct {
     u32 reserved0;
@@ -44,7 +52,8 @@ USER_TEXT static void user(void) {
     __asm__ volatile("mov %%cs, %0" : "=r"(cs));
     results.returned_cs = cs;
     __asm__ volatile("hlt");
-    for (;;) {}
+    for (;;) {
+    }
 }
 
 static __attribute__((interrupt)) void on_fault(struct frame *frame, u64 error) {
@@ -82,7 +91,8 @@ void main(void) {
     __asm__ volatile("mov %0, %%cr3" ::"r"(cr3) : "memory");
 
     u64 base = (u64)&tss;
-    gdt[8] = 0x0000890000000000 | (sizeof(tss) - 1) | (base & 0xffffff) << 16 | (base >> 24 & 0xff) << 56;
+    gdt[8] = 0x0000890000000000 | (sizeof(tss) - 1) | (base & 0xffffff) << 16 |
+             (base >> 24 & 0xff) << 56;
     gdt[9] = base >> 32;
     tss.rsp0 = (u64)(kernel_stack + sizeof(kernel_stack));
     struct table_pointer pointer = {sizeof(gdt) - 1, (u64)gdt};
@@ -97,5 +107,6 @@ void main(void) {
     write_msr(0xc0000084, 0);
     report("lstar", read_msr(0xc0000082) == (u64)syscall_entry);
     __asm__ volatile("push %0; push %1; push %2; push %3; push %4; iretq" ::"r"((u64)USER_DATA),
-                     "r"((u64)(user_stack + sizeof(user_stack))), "r"(2ull), "r"((u64)USER_CODE), "r"(user));
+                     "r"((u64)(user_stack + sizeof(user_stack))), "r"(2ull), "r"((u64)USER_CODE),
+                     "r"(user));
 }

@@ -44,7 +44,8 @@ __attribute__((noreturn, used)) void ap_main(u32 id) {
 static void send(u32 to, u32 command) {
     lapic_write(LAPIC_ICR_HIGH, to << 24);
     lapic_write(LAPIC_ICR_LOW, command);
-    while (lapic_read(LAPIC_ICR_LOW) & 0x1000) {}
+    while (lapic_read(LAPIC_ICR_LOW) & 0x1000) {
+    }
 }
 
 static u32 parse(const char *text) {

@@ -1,7 +1,7 @@
 /* Virtio over MMIO as a careful and as a careless driver meets it: windows, rng, a device that is
  * not vexit's own ("text", type 63), interrupts, and how the devices get over mistakes. */
-#include "idt.h"
 #include "virtio.h"
+#include "idt.h"
 
 #define TYPE_RNG 4
 #define TYPE_TEXT 63

@@ -1,5 +1,6 @@
-/* A program for Linux guests with virtio-vsock: accepts one connection and connects out once. Whatever
- * comes is sent back, in both cases until the other side ends its half. Static, for any guest. */
+/* A program for Linux guests with virtio-vsock: accepts one connection and connects out once.
+ * Whatever comes is sent back, in both cases until the other side ends its half. Static, for any
+ * guest. */
 #include <linux/vm_sockets.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,7 +40,8 @@ static long echo(int fd) {
 int main(void) {
     int server = socket(AF_VSOCK, SOCK_STREAM, 0);
     check(server, "socket");
-    struct sockaddr_vm address = {.svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_ANY, .svm_port = LISTEN_PORT};
+    struct sockaddr_vm address = {
+        .svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_ANY, .svm_port = LISTEN_PORT};
     check(bind(server, (struct sockaddr *)&address, sizeof(address)), "bind");
     check(listen(server, 4), "listen");
 

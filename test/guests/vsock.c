@@ -1,5 +1,5 @@
-/* A driver for virtio-vsock: connects out and sends back what comes, then accepts one connection and
- * does the same, with credit in both directions. */
+/* A driver for virtio-vsock: connects out and sends back what comes, then accepts one connection
+ * and does the same, with credit in both directions. */
 #include "virtio.h"
 
 #define TYPE_VSOCK 19

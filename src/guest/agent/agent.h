@@ -1,4 +1,5 @@
-/* The agent that serves a vsock port in a guest: what its parts share. The protocol is in docs/agent.md. */
+/* The agent that serves a vsock port in a guest: what its parts share. The protocol is in
+ * docs/agent.md. */
 #ifndef VEXIT_VSOCK_AGENT_H
 #define VEXIT_VSOCK_AGENT_H
 

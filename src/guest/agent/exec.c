@@ -202,7 +202,8 @@ void serve_exec(struct wire *wire, const struct request *request) {
     wire_send(wire, GUEST_STARTED, pid, sizeof pid);
     if (run.err.fd < 0) wire_send(wire, GUEST_STDERR, NULL, 0);
     grant(&run, sizeof run.input_bytes);
-    while (!wire->gone && !(run.ended && run.out.fd < 0 && run.err.fd < 0)) serve_once(&run, signals);
+    while (!wire->gone && !(run.ended && run.out.fd < 0 && run.err.fd < 0))
+        serve_once(&run, signals);
     if (!run.ended) {
         send_signal(&run, SIGHUP);
         send_signal(&run, SIGCONT);

@@ -13,10 +13,7 @@
 #include "path.h"
 
 static const char *type_of(mode_t mode) {
-    return S_ISREG(mode)   ? "file"
-           : S_ISDIR(mode) ? "directory"
-           : S_ISLNK(mode) ? "link"
-                           : "other";
+    return S_ISREG(mode) ? "file" : S_ISDIR(mode) ? "directory" : S_ISLNK(mode) ? "link" : "other";
 }
 
 static void send_stat(struct wire *wire, const struct stat *info) {
@@ -25,7 +22,8 @@ static void send_stat(struct wire *wire, const struct stat *info) {
     result_add(&result, "type", "%s", type_of(info->st_mode));
     result_add(&result, "mode", "%u", info->st_mode & 07777);
     result_add(&result, "size", "%lld", (long long)info->st_size);
-    result_add(&result, "mtime", "%lld.%09ld", (long long)info->st_mtim.tv_sec, info->st_mtim.tv_nsec);
+    result_add(&result, "mtime", "%lld.%09ld", (long long)info->st_mtim.tv_sec,
+               info->st_mtim.tv_nsec);
     result_add(&result, "uid", "%u", info->st_uid);
     result_add(&result, "gid", "%u", info->st_gid);
     result_send(wire, &result);
@@ -85,7 +83,8 @@ bool write_all(int fd, const uint8_t *bytes, size_t length) {
     return true;
 }
 
-/* Where a file is made: beside the one that it replaces, or the one itself if it is no regular file. */
+/* Where a file is made: beside the one that it replaces, or the one itself if it is no regular
+ * file. */
 struct target {
     char path[PATH_MAX]; /* symbolic links resolved */
     char made[PATH_MAX + 16];
@@ -160,9 +159,8 @@ void serve_put(struct wire *wire, const struct request *request) {
     }
     wire_send(wire, GUEST_STARTED, NULL, 0);
     wire_write(wire, true);
-    if (take_data(wire, target.fd) &&
-        (target.direct || (set_attributes(&target, request, &user) &&
-                           rename(target.made, target.path) == 0))) {
+    if (take_data(wire, target.fd) && (target.direct || (set_attributes(&target, request, &user) &&
+                                                         rename(target.made, target.path) == 0))) {
         result_send(wire, &result);
         return;
     }

@@ -1,6 +1,6 @@
 /*
- * vexit-agent: serves operations of the host on a vsock port, each in a process of its own. Runs in the
- * foreground, as root, under any init.
+ * vexit-agent: serves operations of the host on a vsock port, each in a process of its own. Runs in
+ * the foreground, as root, under any init.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -28,9 +28,9 @@ static const struct {
     const char *name;
     void (*serve)(struct wire *wire, const struct request *request);
 } operations[] = {
-    {"exec", serve_exec}, {"stat", serve_stat},   {"get", serve_get},
-    {"put", serve_put},   {"pack", serve_pack},   {"unpack", serve_unpack},
-    {"info", serve_info}, {"mount", serve_mount}, {"time", serve_time},
+    {"exec", serve_exec},         {"stat", serve_stat},   {"get", serve_get},
+    {"put", serve_put},           {"pack", serve_pack},   {"unpack", serve_unpack},
+    {"info", serve_info},         {"mount", serve_mount}, {"time", serve_time},
     {"shutdown", serve_shutdown},
 };
 
@@ -44,7 +44,8 @@ static int listen_vsock(unsigned port) {
         .svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_ANY, .svm_port = port};
     int fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) < 0 || listen(fd, BACKLOG) < 0)
+    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) < 0 ||
+        listen(fd, BACKLOG) < 0)
         return -1;
     return fd;
 }
@@ -55,7 +56,8 @@ static int listen_unix(const char *path) {
     mode_t mask = umask(0177);
 
     snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) < 0 || listen(fd, BACKLOG) < 0)
+    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) < 0 ||
+        listen(fd, BACKLOG) < 0)
         fd = -1;
     umask(mask);
     return fd;

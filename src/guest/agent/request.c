@@ -26,7 +26,8 @@ bool request_read(struct wire *wire, struct request *request) {
     struct frame frame;
 
     while (wire_next(wire, &frame)) {
-        if (frame.type == HOST_HELLO && frame.length >= 1 && frame.payload[0] == AGENT_VERSION) continue;
+        if (frame.type == HOST_HELLO && frame.length >= 1 && frame.payload[0] == AGENT_VERSION)
+            continue;
         if (frame.type == HOST_HELLO) {
             fail(wire, "the host speaks another version of the protocol", NULL, EPROTO);
             return false;

@@ -1,4 +1,5 @@
-/* Headers of ustar archives, with GNU's records for long names; see POSIX pax(1) and GNU tar's manual. */
+/* Headers of ustar archives, with GNU's records for long names; see POSIX pax(1) and GNU tar's
+ * manual. */
 #ifndef VEXIT_AGENT_TAR_H
 #define VEXIT_AGENT_TAR_H
 

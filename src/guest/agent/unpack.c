@@ -46,9 +46,12 @@ static size_t take(struct source *source, const uint8_t **bytes, size_t most) {
     size_t n;
 
     while (!source->ended && source->frame.length == 0) {
-        if (!wire_next(source->wire, &source->frame)) source->ended = true;
-        else if (source->frame.type != HOST_DATA) source->frame.length = 0;
-        else if (source->frame.length == 0) source->ended = true;
+        if (!wire_next(source->wire, &source->frame))
+            source->ended = true;
+        else if (source->frame.type != HOST_DATA)
+            source->frame.length = 0;
+        else if (source->frame.length == 0)
+            source->ended = true;
     }
     if (source->ended) return 0;
     n = source->frame.length < most ? source->frame.length : most;
@@ -223,7 +226,8 @@ static bool unpack_file(struct unpack *unpack) {
     int fd;
 
     unlinkat(unpack->root, entry->name, 0);
-    fd = openat(unpack->root, entry->name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    fd = openat(unpack->root, entry->name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
+                0600);
     if (fd < 0) return false;
     good = true;
     while (good && left > 0) {
@@ -245,7 +249,8 @@ static bool unpack_link(struct unpack *unpack) {
     unlinkat(unpack->root, entry->name, 0);
     if (entry->type == TAR_LINK)
         return symlinkat(entry->link, unpack->root, entry->name) == 0 && give(unpack, entry->name);
-    return clean(entry->link) && linkat(unpack->root, entry->link, unpack->root, entry->name, 0) == 0;
+    return clean(entry->link) &&
+           linkat(unpack->root, entry->link, unpack->root, entry->name, 0) == 0;
 }
 
 static void start_entry(struct entry *entry, const struct tar_header *header) {
@@ -289,7 +294,8 @@ static bool unpack_all(struct unpack *unpack) {
             errno = EILSEQ;
             return false;
         }
-        if (header.type == TAR_PAX || header.type == TAR_LONG_NAME || header.type == TAR_LONG_LINK) {
+        if (header.type == TAR_PAX || header.type == TAR_LONG_NAME ||
+            header.type == TAR_LONG_LINK) {
             unsigned long long size = number_of(header.size, sizeof header.size);
 
             if (!take_extra(unpack, header.type, size)) return false;
@@ -315,8 +321,7 @@ void serve_unpack(struct wire *wire, const struct request *request) {
         fail(wire, "no such user:", owner, EINVAL);
         return;
     }
-    if (make_path(path) < 0 ||
-        (unpack.root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0) {
+    if (make_path(path) < 0 || (unpack.root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0) {
         fail(wire, "cannot make", path, errno);
         return;
     }

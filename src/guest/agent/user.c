@@ -31,8 +31,8 @@ static bool find_group(const char *text, gid_t *gid) {
 }
 
 /*
- * Fills `user`; without a text it is who the agent is. A number need not be in /etc/passwd: its group
- * is then the same number. False for somebody who is not there.
+ * Fills `user`; without a text it is who the agent is. A number need not be in /etc/passwd: its
+ * group is then the same number. False for somebody who is not there.
  */
 bool find_user(const char *text, struct user *user) {
     char name[64] = "";

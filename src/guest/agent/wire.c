@@ -20,8 +20,9 @@ bool wire_receive(struct wire *wire, bool wait) {
     wire->rx_end -= wire->rx_at;
     wire->rx_at = 0;
     if (wire->rx_end == sizeof wire->rx) return true;
-    do n = recv(wire->fd, wire->rx + wire->rx_end, sizeof wire->rx - wire->rx_end,
-                wait ? 0 : MSG_DONTWAIT);
+    do
+        n = recv(wire->fd, wire->rx + wire->rx_end, sizeof wire->rx - wire->rx_end,
+                 wait ? 0 : MSG_DONTWAIT);
     while (n < 0 && errno == EINTR);
     if (n < 0 && errno == EAGAIN && !wait) return true;
     if (n <= 0) wire->gone = true;
@@ -92,8 +93,8 @@ void wire_send(struct wire *wire, uint8_t type, const void *payload, size_t leng
 }
 
 /*
- * Sends the rest and waits until the host has closed: a connection that is closed with bytes unread is
- * reset, and the last frames could be lost.
+ * Sends the rest and waits until the host has closed: a connection that is closed with bytes unread
+ * is reset, and the last frames could be lost.
  */
 void wire_finish(struct wire *wire) {
     struct pollfd wait = {.fd = wire->fd, .events = POLLIN};

@@ -152,8 +152,8 @@ static void on_last_frame(void *context, uint8_t type, const uint8_t *payload, s
 }
 
 /*
- * Returns when the host has EXIT. Nothing tells when a port's buffers have been taken, and those that
- * have not been when the power goes are lost: the host says that it has the frame.
+ * Returns when the host has EXIT. Nothing tells when a port's buffers have been taken, and those
+ * that have not been when the power goes are lost: the host says that it has the frame.
  */
 void channel_finish(struct channel *channel) {
     channel_drain(channel);

@@ -1,4 +1,5 @@
-/* The agent that serves vsock: a program of its own, which is there when the run file asks for it. */
+/* The agent that serves vsock: a program of its own, which is there when the run file asks for it.
+ */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>

@@ -170,9 +170,8 @@ void run_session(const struct run_request *request, struct channel *channel) {
     open_buttons(polls + SLOT_BUTTON);
 
     if (request->invalid)
-        session.child =
-            (struct child){.pid = -1, .in = -1, .out = -1, .err = -1, .tty = -1,
-                           .error = request->invalid};
+        session.child = (struct child){
+            .pid = -1, .in = -1, .out = -1, .err = -1, .tty = -1, .error = request->invalid};
     else
         child_start(request, channel_is_open(channel), &session.child);
     session.ended = session.child.error != 0;

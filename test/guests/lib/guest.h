@@ -1,4 +1,5 @@
-/* What the C guests share: ports, the serial console, hexadecimal numbers. Freestanding, 32 or 64 bit. */
+/* What the C guests share: ports, the serial console, hexadecimal numbers. Freestanding, 32 or 64
+ * bit. */
 #ifndef GUEST_H
 #define GUEST_H
 
@@ -14,9 +15,15 @@ typedef unsigned long uptr;
 #define LSR_THRE 0x20
 #define DEBUG_CONSOLE 0xe9
 
-static inline void outb(u16 port, u8 value) { __asm__ volatile("outb %0, %1" ::"a"(value), "Nd"(port)); }
-static inline void outw(u16 port, u16 value) { __asm__ volatile("outw %0, %1" ::"a"(value), "Nd"(port)); }
-static inline void outl(u16 port, u32 value) { __asm__ volatile("outl %0, %1" ::"a"(value), "Nd"(port)); }
+static inline void outb(u16 port, u8 value) {
+    __asm__ volatile("outb %0, %1" ::"a"(value), "Nd"(port));
+}
+static inline void outw(u16 port, u16 value) {
+    __asm__ volatile("outw %0, %1" ::"a"(value), "Nd"(port));
+}
+static inline void outl(u16 port, u32 value) {
+    __asm__ volatile("outl %0, %1" ::"a"(value), "Nd"(port));
+}
 static inline u8 inb(u16 port) {
     u8 value;
     __asm__ volatile("inb %1, %0" : "=a"(value) : "Nd"(port));
@@ -54,7 +61,8 @@ static inline void insl(u16 port, void *to, uptr count) {
 }
 
 static inline void put_char(char c) {
-    while (!(inb(COM1_LSR) & LSR_THRE)) {}
+    while (!(inb(COM1_LSR) & LSR_THRE)) {
+    }
     outb(COM1, (u8)c);
 }
 static inline void put(const char *text) {
@@ -89,7 +97,9 @@ static inline __attribute__((noreturn)) void power_off(void) {
     halt();
 }
 static inline void cpuid(u32 leaf, u32 subleaf, u32 out[4]) {
-    __asm__ volatile("cpuid" : "=a"(out[0]), "=b"(out[1]), "=c"(out[2]), "=d"(out[3]) : "a"(leaf), "c"(subleaf));
+    __asm__ volatile("cpuid"
+                     : "=a"(out[0]), "=b"(out[1]), "=c"(out[2]), "=d"(out[3])
+                     : "a"(leaf), "c"(subleaf));
 }
 
 #endif

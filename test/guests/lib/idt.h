@@ -30,8 +30,12 @@ static inline void load_idt(void) {
 }
 
 #define LAPIC 0xfee00000u
-static inline u32 lapic_read(u32 reg) { return *(volatile u32 *)(uptr)(LAPIC + reg); }
-static inline void lapic_write(u32 reg, u32 value) { *(volatile u32 *)(uptr)(LAPIC + reg) = value; }
+static inline u32 lapic_read(u32 reg) {
+    return *(volatile u32 *)(uptr)(LAPIC + reg);
+}
+static inline void lapic_write(u32 reg, u32 value) {
+    *(volatile u32 *)(uptr)(LAPIC + reg) = value;
+}
 #define LAPIC_ID 0x20
 #define LAPIC_EOI 0xb0
 #define LAPIC_SVR 0xf0

@@ -71,7 +71,9 @@ struct virtqueue {
     } used __attribute__((aligned(4)));
 };
 
-static inline u32 virtio_read(u64 base, u32 reg) { return *(volatile u32 *)(uptr)(base + reg); }
+static inline u32 virtio_read(u64 base, u32 reg) {
+    return *(volatile u32 *)(uptr)(base + reg);
+}
 static inline void virtio_write(u64 base, u32 reg, u32 value) {
     *(volatile u32 *)(uptr)(base + reg) = value;
 }
@@ -80,7 +82,9 @@ static inline void virtio_write64(u64 base, u32 reg, u64 value) {
     virtio_write(base, reg + 4, (u32)(value >> 32));
 }
 
-static inline u64 virtio_slot(u32 slot) { return VIRTIO_BASE + (u64)slot * VIRTIO_STRIDE; }
+static inline u64 virtio_slot(u32 slot) {
+    return VIRTIO_BASE + (u64)slot * VIRTIO_STRIDE;
+}
 
 /* The window of the first device of a type, or 0. */
 static inline u64 virtio_find(u32 type) {
@@ -102,7 +106,8 @@ static inline u64 virtio_features(u64 base) {
 /* Reset, and negotiation up to FEATURES_OK; 0 when the device refuses the features. */
 static inline int virtio_negotiate(u64 base, u64 features) {
     virtio_write(base, REG_STATUS, 0);
-    while (virtio_read(base, REG_STATUS)) {}
+    while (virtio_read(base, REG_STATUS)) {
+    }
     virtio_write(base, REG_STATUS, STATUS_ACKNOWLEDGE);
     virtio_write(base, REG_STATUS, STATUS_ACKNOWLEDGE | STATUS_DRIVER);
     for (u32 i = 0; i < 2; i++) {
@@ -134,7 +139,8 @@ static inline void virtio_driver_ok(u64 base) {
 }
 
 /* Puts one descriptor into the table and returns its index. */
-static inline u16 virtio_descriptor(struct virtqueue *queue, const void *data, u32 length, u16 flags) {
+static inline u16 virtio_descriptor(struct virtqueue *queue, const void *data, u32 length,
+                                    u16 flags) {
     u16 at = queue->next_descriptor;
     queue->next_descriptor = (u16)((at + 1) % queue->size);
     queue->descriptors[at] = (struct descriptor){(u64)data, length, flags, queue->next_descriptor};
